@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A model folder: config.json, model.safetensors, tokenizer.json. Loaded once,
+ * read-only afterwards and shared by any number of threads. Everything in the
+ * folder is hostile until checked: sizes, shapes and offsets are bounded before
+ * use, and errors name file, key and what is allowed.
+ */
+#ifndef LVX_MODEL_MODEL_H
+#define LVX_MODEL_MODEL_H
+
+#include "base/error.h"
+#include "base/frontend_spec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LVX_LANES_MAX = 4, LVX_ACTIVITY_MAX = 4, LVX_CONDITIONS_MAX = 32 };
+
+struct lvx_model;
+
+struct lvx_lane_info {
+	char name[24];		   /* "caption", "translation", "description" */
+	char languages[8][12];	   /* what it can speak */
+	uint32_t n_languages;
+};
+
+/* What the outside needs to know of a model; borrowed from it. */
+struct lvx_model_info {
+	char name[64];		   /* the folder's name */
+	char family[32];	   /* "delayed_streams" */
+	uint64_t n_params, weight_bytes;
+	struct lvx_frontend_spec frontend;
+	int64_t slot_us;	   /* 80,000 */
+	uint32_t delay_slots, window_slots, max_prefix, max_pictures;
+	struct lvx_lane_info lanes[LVX_LANES_MAX];
+	uint32_t n_lanes;
+	char conditions[LVX_CONDITIONS_MAX][24];
+	uint32_t n_conditions;
+};
+
+enum lvx_status lvx_model_load(struct lvx_model **out, const char *dir, struct lvx_error *err);
+void lvx_model_destroy(struct lvx_model *model);
+const struct lvx_model_info *lvx_model_info(const struct lvx_model *model);
+
+/* Index of a lane or condition by name, or -1. */
+int lvx_model_lane(const struct lvx_model *model, const char *name);
+int lvx_model_condition(const struct lvx_model *model, const char *name);
+
+#endif

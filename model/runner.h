@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The model runner: one Vulkan device, one model, R rows of cache. Its unit is
+ * a ragged batch of runs: {row, n positions, inputs, which outputs are wanted}.
+ * It knows nothing of slots becoming words or of streams: that is the policy of
+ * the family (model/delayed.h) one file above.
+ *
+ * Thread: create, step and destroy on one thread, which owns every Vulkan
+ * object. lvx_runner_list_devices is free-threaded.
+ * Determinism: a row's outputs do not depend on the other rows of a batch
+ * (every reduction has a fixed order).
+ */
+#ifndef LVX_MODEL_RUNNER_H
+#define LVX_MODEL_RUNNER_H
+
+#include "model/model.h"
+
+struct lvx_runner;
+
+struct lvx_device_info {
+	char name[256];
+	char driver[256];
+	const char *type; /* "discrete", "integrated", "virtual", "cpu", "other"; static */
+	uint64_t memory_bytes;
+	uint32_t api_major, api_minor;
+	bool usable;
+	char why_not[160];
+};
+/* Returns how many devices there are (at most max are filled), best first, or -1. */
+int lvx_runner_list_devices(struct lvx_device_info *out, int max, struct lvx_error *err);
+
+struct lvx_runner_params {
+	const char *device;	/* NULL: the best; an index of the list, or part of a name */
+	uint32_t n_rows;	/* cache rows, 1..256 */
+	uint32_t max_positions; /* of one batch; 0: enough for every row's slot and some pictures */
+	bool validation;	/* ask for the Vulkan validation layer */
+};
+
+enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_model *model,
+	const struct lvx_runner_params *params, struct lvx_error *err);
+void lvx_runner_destroy(struct lvx_runner *runner);
+const struct lvx_device_info *lvx_runner_device(const struct lvx_runner *runner);
+uint64_t lvx_runner_device_bytes(const struct lvx_runner *runner); /* allocated on the device */
+
+enum lvx_run_kind { LVX_RUN_PREFIX, LVX_RUN_PICTURE, LVX_RUN_SLOT };
+
+struct lvx_run {
+	uint32_t row;
+	enum lvx_run_kind kind;
+	uint32_t n;		/* positions: prefix tokens, patches, or 1 */
+	int64_t position;	/* the run's slot number (prefix: of its first token, -n) */
+	const float *features;	/* slot: [frames * mels]; picture: [n][patch values]; else NULL */
+	const int32_t *tokens;	/* slot: [n_lanes] fed back; prefix: [n]; else NULL */
+	const int32_t *conditions; /* [n_conditions] indices, summed */
+	uint32_t n_conditions;
+	uint32_t want_lanes;	/* bit per lane whose token is wanted (slots only) */
+};
+
+struct lvx_output {
+	int32_t token[LVX_LANES_MAX];	/* greedy; pad where not wanted */
+	float logprob[LVX_LANES_MAX];	/* of that token, natural log */
+	float margin[LVX_LANES_MAX];	/* best logit minus second best */
+	float activity[LVX_ACTIVITY_MAX]; /* probabilities: speech, end of utterance, speaker change */
+};
+
+/* Forgets a row: prefix, rings and modality memory are empty afterwards. */
+void lvx_runner_reset_row(struct lvx_runner *runner, uint32_t row);
+
+/*
+ * Runs one batch: at most one run of a row; a row's runs come in the order of
+ * its timeline over successive batches. out[i] belongs to runs[i] (unset for runs without outputs).
+ * Blocks until the device is done. The inputs are copied before it returns.
+ * LVX_EDEVICE: the device is lost; the runner can only be destroyed.
+ */
+enum lvx_status lvx_runner_step(struct lvx_runner *runner, const struct lvx_run *runs,
+	uint32_t n_runs, struct lvx_output *out);
+
+/*
+ * For parity tests: the logits [vocab] of one lane of run `run` of the last
+ * step, and its activity logits. Slow.
+ */
+enum lvx_status lvx_runner_read_logits(
+	struct lvx_runner *runner, uint32_t run, uint32_t lane, float *logits);
+
+struct lvx_runner_stats {
+	uint64_t steps, positions, slots, pictures;
+	int64_t busy_us; /* time in step */
+	int64_t last_step_us;
+};
+void lvx_runner_get_stats(const struct lvx_runner *runner, struct lvx_runner_stats *out);
+
+#endif
