@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The model thread: it alone owns the Vulkan device, the runner and the
+ * scheduler. Others hand it commands and wait; producers only ring its bell.
+ */
+#ifndef LVX_DAEMON_ENGINE_H
+#define LVX_DAEMON_ENGINE_H
+
+#include "base/bell.h"
+#include "model/scheduler.h"
+
+struct lvx_engine;
+
+struct lvx_engine_params {
+	const char *model_dir;
+	const char *device; /* NULL: the best */
+	uint32_t n_rows;    /* streams and further languages at once */
+};
+
+/* Loads the model, opens the device and starts the thread. Returns when it is ready. */
+enum lvx_status lvx_engine_create(
+	struct lvx_engine **out, const struct lvx_engine_params *params, struct lvx_error *err);
+void lvx_engine_destroy(struct lvx_engine *engine); /* after every row was removed */
+
+const struct lvx_model_info *lvx_engine_model(const struct lvx_engine *engine);
+const struct lvx_device_info *lvx_engine_device(const struct lvx_engine *engine);
+struct lvx_bell *lvx_engine_bell(struct lvx_engine *engine);
+
+/* Any thread but the model thread. The params are copied; feed and on_event run on
+ * the model thread. */
+enum lvx_status lvx_engine_add(struct lvx_engine *engine, const struct lvx_row_params *params,
+	uint32_t *row, struct lvx_error *err);
+/* Returns when no further call of the row's feed or on_event will come. */
+void lvx_engine_remove(struct lvx_engine *engine, uint32_t row);
+void lvx_engine_set_lanes(struct lvx_engine *engine, uint32_t row, uint32_t lanes);
+
+/* Called on the model thread if the device fails for good; rows get no more events. */
+void lvx_engine_on_failure(
+	struct lvx_engine *engine, void (*fn)(void *user, const char *why), void *user);
+
+struct lvx_engine_stats {
+	struct lvx_runner_stats runner;
+	uint32_t n_rows, n_rows_used;
+	int64_t tick_p50_us, tick_p99_us; /* of the last 1,024 ticks that did work */
+	int64_t busy_us, up_us;
+	uint64_t device_bytes;
+};
+void lvx_engine_get_stats(struct lvx_engine *engine, struct lvx_engine_stats *out);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One stream: a source (or a client's push) -> ring -> extractor -> a row of
+ * the engine -> events. This is the place where pipeline/ and model/ meet; it
+ * knows nothing of sockets, so `lumivox transcribe` uses it in process.
+ */
+#ifndef LVX_DAEMON_STREAM_H
+#define LVX_DAEMON_STREAM_H
+
+#include "daemon/engine.h"
+#include "pipeline/source.h"
+
+struct lvx_stream;
+
+struct lvx_stream_params {
+	/* Exactly one of the two. */
+	const struct lvx_source_params *source;
+	const struct lvx_push_params *push;
+	uint32_t lanes;		  /* bit per lane of the model */
+	const char *translate_to; /* NULL: the translation lane stays off */
+	const char *prefix;	  /* NULL, or title, names, glossary */
+	int64_t ring_us;	  /* 0: 30 s */
+};
+
+struct lvx_stream_callbacks {
+	void *user;
+	/* On the model thread; must not block. */
+	void (*on_event)(void *user, const struct lvx_event *event);
+	/* Any thread; must not block. */
+	void (*on_state)(void *user, enum lvx_source_state state, const char *msg);
+	/* Push only: a full queue has room again. Any thread; must not block. */
+	void (*on_room)(void *user);
+};
+
+/* Pictures are taken from the source only while the model has a picture input. */
+enum lvx_status lvx_stream_open(struct lvx_stream **out, struct lvx_engine *engine,
+	const struct lvx_stream_params *params, const struct lvx_stream_callbacks *cb,
+	struct lvx_error *err);
+/* Stops the source and gives the row back; no callback follows. NULL is fine. */
+void lvx_stream_close(struct lvx_stream *stream);
+
+enum lvx_status lvx_stream_push(
+	struct lvx_stream *stream, const uint8_t *data, size_t len, size_t *taken);
+void lvx_stream_push_finish(struct lvx_stream *stream);
+void lvx_stream_set_lanes(struct lvx_stream *stream, uint32_t lanes);
+
+struct lvx_stream_stats {
+	struct lvx_source_stats source;
+	struct lvx_ring_stats ring;
+	enum lvx_source_state state;
+	int64_t heard_us;   /* end of the last slot the model took, on the timeline */
+	int64_t start_wall_us; /* lvx_wall_us when timeline 0 was heard; 0: not yet */
+	int64_t start_mono_us; /* lvx_now_us of the same */
+	int64_t duration_us; /* of a file; -1 unknown */
+	uint64_t words, overruns;
+};
+void lvx_stream_get_stats(struct lvx_stream *stream, struct lvx_stream_stats *out);
+
+#endif
