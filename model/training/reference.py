@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The oracle: runs a model folder on a recording in plain PyTorch (CPU, f32, dequantised weights), streaming.
+
+reference.py MODEL FILE [--plain] [--to de] [--describe] [--prefix TEXT] [--picture SLOT:FILE ...]
+             [--slots N] [--dump OUT.safetensors] [--times]
+FILE: 16-bit PCM WAV at 16 kHz, or raw s16le mono (.raw, .pcm). Pictures: binary PPM (P6) of 160x96."""
+import argparse
+import os
+import sys
+import wave
+
+import numpy as np
+import torch
+
+import features
+import m3
+import tokens
+import weights
+
+
+def read_audio(path):
+    if path.endswith(".wav"):
+        w = wave.open(path)
+        assert w.getframerate() == 16000 and w.getsampwidth() == 2, "16 kHz 16-bit WAV expected"
+        x = np.frombuffer(w.readframes(w.getnframes()), np.int16).reshape(-1, w.getnchannels()).mean(1)
+    else:
+        x = np.fromfile(path, np.int16)
+    return torch.from_numpy(x.astype(np.float32) / 32768)
+
+
+def read_ppm(path):
+    data = open(path, "rb").read()
+    head = data.split(maxsplit=4)
+    assert head[0] == b"P6" and (int(head[1]), int(head[2])) == (160, 96), "160x96 P6 expected"
+    return torch.from_numpy(np.frombuffer(data[-160 * 96 * 3:], np.uint8).reshape(96, 160, 3).copy())
+
+
+def conditions(c, plain=False, to=None):
+    on = ["style:plain" if plain else "style:cased"] + ([f"to:{to}"] if to else [])
+    return torch.tensor([[float(x in on) for x in c.conds]])
+
+
+@torch.no_grad()
+def run(net, mel, cond, lanes=(True, False, False), pictures=None, prefix=None, prev=None, trace=False):
+    """mel [T, 640]; lanes that are on; pictures {slot: [60, 768]}; prefix ids; prev [T, lanes] forces the fed-back
+    tokens. Returns ids [T, lanes], logits [T, lanes, V], activity [T, acts], trace per run."""
+    c, t = net.c, mel.shape[0]
+    s, traces = m3.Stream(net, cond, None if not prefix else torch.tensor([prefix])), []
+    fed = torch.full((1, len(c.lanes)), c.pad)
+    ids, logits, acts = [], [], []
+    for i in range(t):
+        s.trace = [] if trace else None
+        if pictures and i in pictures:
+            s.picture(pictures[i][None])
+        lg, act = s.slot(mel[i:i + 1], fed if prev is None else prev[i:i + 1])
+        best = torch.stack([x.argmax(-1) for x in lg], 1)
+        fed = torch.where(torch.tensor([lanes]), best, torch.full_like(best, c.pad))
+        ids.append(fed[0])
+        logits.append(torch.stack(lg, 1)[0])
+        acts.append(act[0])
+        traces.append(s.trace)
+    return torch.stack(ids), torch.stack(logits), torch.stack(acts), traces
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("model")
+    a.add_argument("file")
+    a.add_argument("--plain", action="store_true")
+    a.add_argument("--to")
+    a.add_argument("--describe", action="store_true")
+    a.add_argument("--prefix", default="")
+    a.add_argument("--picture", action="append", default=[])
+    a.add_argument("--slots", type=int)
+    a.add_argument("--dump")
+    a.add_argument("--times", action="store_true")
+    a = a.parse_args()
+    net, tok = weights.load_folder(a.model), tokens.Tokenizer(os.path.join(a.model, "tokenizer.json"))
+    x = read_audio(a.file)
+    n = a.slots or -(-len(x) // features.SLOT) + net.c.delay + 10
+    x = torch.nn.functional.pad(x, (0, max(0, n * features.SLOT - len(x))))[:n * features.SLOT]
+    mel = features.slots(x[None], features.mel_filters())[0]
+    pictures = {int(p.split(":", 1)[0]): features.patches(read_ppm(p.split(":", 1)[1])[None])[0] for p in a.picture}
+    on = (True, bool(a.to), a.describe)
+    ids, logits, acts, _ = run(net, mel, conditions(net.c, a.plain, a.to), on, pictures, tok.encode(a.prefix))
+    for i, lane in enumerate(net.c.lanes):
+        if on[i]:
+            if a.times:
+                for t, z in enumerate(ids[:, i].tolist()):
+                    if z != net.c.pad:
+                        print(f"{lane}\t{t * 0.08:.2f}\t{tok.piece[z]}")
+            print((lane + ": " if sum(on) > 1 else "") + tok.decode(ids[:, i].tolist()))
+    if a.dump:
+        out = {"mel": mel, "logits": logits, "activity": acts, "ids": ids.int()}
+        weights.save_tensors(a.dump, {k: v.numpy() for k, v in out.items()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
