@@ -1,0 +1,57 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing of the Debian 12 packages that a goal needs:
+#   .ci/packages.sh demo     build and run
+#   .ci/packages.sh check    the same, and everything that the tests use
+#   .ci/packages.sh train    the same, and what model/training uses
+set -eu
+
+demo="build-essential meson ninja-build pkg-config glslang-tools
+  libvulkan-dev mesa-vulkan-drivers
+  libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
+  gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
+  libavformat-dev libavcodec-dev libavutil-dev libswresample-dev libswscale-dev
+  portaudio19-dev libkissfft-dev libwebsockets-dev libjansson-dev libinih-dev libssl-dev"
+check="clang libclang-rt-14-dev libcmocka-dev spirv-tools valgrind vulkan-validationlayers
+  ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-ugly libasound2-plugins openssl curl
+  espeak-ng libespeak-ng-dev flite pocketsphinx pocketsphinx-en-us
+  python3 python3-numpy python3-pil python3-websockets chromium fonts-dejavu-core"
+train="python3-torch python3-sentencepiece libopenblas0-pthread libespeak-ng-dev flite1-dev
+  opus-tools librsvg2-bin"
+
+goal=${1:-demo}
+case $goal in
+demo) want=$demo ;;
+check) want="$demo $check" ;;
+train) want="$demo $check $train" ;;
+*)
+    echo "packages.sh: unknown goal '$goal'; known are demo, check, train" >&2
+    exit 2
+    ;;
+esac
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "This is not a Debian system: install the equivalents of these packages by hand," >&2
+    echo "then run 'make build':" $want >&2
+    exit 1
+fi
+
+missing=
+for p in $want; do
+    dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed ||
+        missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+        echo "These packages are missing; install them as root:$missing" >&2
+        exit 1
+    }
+    sudo=sudo
+fi
+echo "Installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+$sudo apt-get install -y -qq --no-install-recommends $missing
