@@ -26,15 +26,20 @@ const struct lvx_model_info *lvx_engine_model(const struct lvx_engine *engine);
 const struct lvx_device_info *lvx_engine_device(const struct lvx_engine *engine);
 struct lvx_bell *lvx_engine_bell(struct lvx_engine *engine);
 
-/* Any thread but the model thread. The params are copied; feed and on_event run on
- * the model thread. */
+/* Any thread but the model thread; blocks for at most a tick. The params and their
+ * strings are copied; feed and on_event run on the model thread, feed perhaps before this
+ * returns. LVX_ELIMIT: every row is taken. LVX_EDEVICE: the device has failed. */
 enum lvx_status lvx_engine_add(struct lvx_engine *engine, const struct lvx_row_params *params,
 	uint32_t *row, struct lvx_error *err);
 /* Returns when no further call of the row's feed or on_event will come. */
 void lvx_engine_remove(struct lvx_engine *engine, uint32_t row);
+/* Any thread; does not wait. */
 void lvx_engine_set_lanes(struct lvx_engine *engine, uint32_t row, uint32_t lanes);
 
-/* Called on the model thread if the device fails for good; rows get no more events. */
+/*
+ * Called on the model thread if the device fails for good; rows get no more
+ * events, but remove still works. If it has failed already, called at once.
+ */
 void lvx_engine_on_failure(
 	struct lvx_engine *engine, void (*fn)(void *user, const char *why), void *user);
 
@@ -44,6 +49,7 @@ struct lvx_engine_stats {
 	int64_t tick_p50_us, tick_p99_us; /* of the last 1,024 ticks that did work */
 	int64_t busy_us, up_us;
 	uint64_t device_bytes;
+	bool failed;
 };
 void lvx_engine_get_stats(struct lvx_engine *engine, struct lvx_engine_stats *out);
 

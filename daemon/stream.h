@@ -19,6 +19,7 @@ struct lvx_stream_params {
 	uint32_t lanes;		  /* bit per lane of the model */
 	const char *translate_to; /* NULL: the translation lane stays off */
 	const char *prefix;	  /* NULL, or title, names, glossary */
+	bool live;		  /* a push in real time: rather skip sound than fall behind */
 	int64_t ring_us;	  /* 0: 30 s */
 };
 
@@ -32,17 +33,29 @@ struct lvx_stream_callbacks {
 	void (*on_room)(void *user);
 };
 
-/* Pictures are taken from the source only while the model has a picture input. */
+/*
+ * Pictures are taken from the source only while the model has a picture input.
+ * *out is set before the first callback, and NULL again on failure.
+ */
 enum lvx_status lvx_stream_open(struct lvx_stream **out, struct lvx_engine *engine,
 	const struct lvx_stream_params *params, const struct lvx_stream_callbacks *cb,
 	struct lvx_error *err);
-/* Stops the source and gives the row back; no callback follows. NULL is fine. */
+/*
+ * Stops the source and gives the row back; no callback follows. NULL is fine.
+ * Not from a callback. Blocks while the source's threads end.
+ */
 void lvx_stream_close(struct lvx_stream *stream);
 
+/* As lvx_push_write and lvx_push_finish; LVX_EUNSUPPORTED if it is not a push. One thread. */
 enum lvx_status lvx_stream_push(
 	struct lvx_stream *stream, const uint8_t *data, size_t len, size_t *taken);
 void lvx_stream_push_finish(struct lvx_stream *stream);
 void lvx_stream_set_lanes(struct lvx_stream *stream, uint32_t lanes);
+/*
+ * How long ago the moment end_us of the timeline was heard: the delay of a word
+ * if asked in on_event. -1: not in real time (pace max, a push that is not live). Any thread.
+ */
+int64_t lvx_stream_latency_us(const struct lvx_stream *stream, int64_t end_us);
 
 struct lvx_stream_stats {
 	struct lvx_source_stats source;
