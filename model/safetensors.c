@@ -99,8 +99,8 @@ static enum lvx_status read_entry(struct lvx_tensor *t, const json_t *entry, con
 	if (!json_is_object(entry))
 		return lvx_fail(err, LVX_EINVAL, "%s: tensor '%.100s' must be an object", where,
 			t->name);
-	uint32_t size;
-	uint64_t need;
+	uint32_t size = 0;
+	uint64_t need = 0;
 	enum lvx_status status = read_dtype(t, &size, entry, where, err);
 	if (status != LVX_OK)
 		return status;

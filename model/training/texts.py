@@ -17,7 +17,7 @@ BAD = {"Marco", "Alicia", "Demonic", "shelby", "Lee", "zac", "RicishayMax", "Ric
 HELD_VARIANTS = ["Andy", "Michael", "belinda", "f4", "m5", "klatt3", "david", "steph", "paul", "travis"]
 KLATT = ["klatt", "klatt2", "klatt4", "klatt5", "adam", "benjamin", "edward", "edward2", "robosoft", "robosoft2",
          "robosoft3", "robosoft4", "robosoft5", "robosoft6", "robosoft7", "robosoft8"]
-DIALECTS = ["en-us", "en-us", "en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029"]
+DIALECTS = ["en-us", "en-us", "en-us", "en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-029"]
 FLITE = ["kal16", "slt", "awb", "rms"]                       # rms only judges
 
 
@@ -74,19 +74,24 @@ def variants(espeak_data):
 
 
 def pick_voice(rng, usable, flite=0.1):
-    """(engine, voice, rate, pitch) of a training utterance; rate is words a minute or a stretch."""
+    """Voice fields of a training job: engine, voice, rate, pitch, range, speed (see synth.c)."""
+    speed = f"{1.0 if rng.random() < 0.5 else rng.uniform(0.88, 1.14):.2f}"
     r = rng.random()
-    if r < flite:
-        return "f", rng.choice(["slt", "awb"]), f"{rng.uniform(0.8, 1.25):.2f}", "50"
     if r < flite + 0.06:
-        return "f", "kal16", f"{rng.uniform(0.8, 1.25):.2f}", "50"
+        v = "kal16" if r > flite else rng.choice(["slt", "awb"])
+        return "f", v, f"{rng.uniform(0.8, 1.25):.2f}", f"{rng.uniform(0.8, 1.25):.2f}", "0", speed
     v = rng.choice([k for k in KLATT if k in usable] if rng.random() < 0.4 else usable)
     v = rng.choice(DIALECTS) + ("+" + v if rng.random() > 0.02 else "")
-    return "e", v, str(rng.randint(125, 215)), str(rng.randint(20, 80))
+    return "e", v, str(rng.randint(125, 215)), str(rng.randint(20, 80)), str(rng.randint(30, 80)), speed
 
 
 def held_voice(i):
-    """Voice of held-out sentence i: the held-out variants in turn, US and British."""
+    """Voice fields of held-out sentence i: the held-out variants in turn, US and British."""
     rng = random.Random(i)
-    return ("e", ("en-us", "en-gb")[i // 10 % 2] + "+" + HELD_VARIANTS[i % 10], str(rng.randint(140, 200)),
-            str(rng.randint(35, 65)))
+    return ("e", ("en-us", "en")[i // 10 % 2] + "+" + HELD_VARIANTS[i % 10], str(rng.randint(140, 200)),
+            str(rng.randint(35, 65)), "50", "1")
+
+
+def plain(s):
+    """style:plain: lower case, letters, digits and apostrophes only."""
+    return " ".join(re.sub(r"[^a-z0-9' ]+", " ", s.lower()).split())
