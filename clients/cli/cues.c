@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/cues.h"
+
+#include "clients/cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WORDS_MAX = 2 * CUE_LINE_CHARS };
+
+struct word {
+	char *text; /* owned */
+	int chars;
+	int64_t start_us, end_us;
+};
+
+struct cues {
+	cue_fn on_cue;
+	void *user;
+	struct word words[WORDS_MAX]; /* of the cue that is being filled */
+	int n;
+	bool broken; /* a sentence ended after the last of them */
+	/* The cue before it, held back because its end depends on the next start. */
+	bool held;
+	int64_t held_start_us, held_end_us;
+	char *held_text; /* owned */
+};
+
+struct cues *cues_create(cue_fn on_cue, void *user)
+{
+	struct cues *c = cli_alloc(sizeof(*c));
+	c->on_cue = on_cue;
+	c->user = user;
+	return c;
+}
+
+void cues_destroy(struct cues *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < c->n; i++)
+		free(c->words[i].text);
+	free(c->held_text);
+	free(c);
+}
+
+static int count_chars(const char *s)
+{
+	int n = 0;
+	for (; *s; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+/* Length of the words [from, to) on one line. */
+static int line_chars(const struct word *w, int from, int to)
+{
+	int n = 0;
+	for (int i = from; i < to; i++)
+		n += w[i].chars + (i > from);
+	return n;
+}
+
+/* Where the second line begins: n for one line, the most even split that fits for two, -1 if
+ * the words do not fit. A single word that is longer than a line stands alone. */
+static int split_lines(const struct word *w, int n)
+{
+	int best = -1, best_diff = 0;
+	if (n <= 1 || line_chars(w, 0, n) <= CUE_LINE_CHARS)
+		return n;
+	for (int i = 1; i < n; i++) {
+		int a = line_chars(w, 0, i), b = line_chars(w, i, n);
+		if ((a > CUE_LINE_CHARS && i > 1) || (b > CUE_LINE_CHARS && n - i > 1))
+			continue;
+		if (best < 0 || abs(a - b) <= best_diff) {
+			best = i;
+			best_diff = abs(a - b);
+		}
+	}
+	return best;
+}
+
+static void send_held(struct cues *c, int64_t next_start_us)
+{
+	if (!c->held)
+		return;
+	/* Long enough to be read at 20 characters a second, if what follows leaves the room. */
+	int64_t want = (int64_t)count_chars(c->held_text) * 50000;
+	if (want < CUE_MIN_US)
+		want = CUE_MIN_US;
+	if (want > CUE_MAX_US)
+		want = CUE_MAX_US;
+	int64_t end = c->held_end_us;
+	if (end < c->held_start_us + want)
+		end = c->held_start_us + want;
+	if (end > next_start_us - CUE_GAP_US)
+		end = next_start_us - CUE_GAP_US;
+	if (end > c->held_start_us + CUE_MAX_US)
+		end = c->held_start_us + CUE_MAX_US;
+	if (end <= c->held_start_us)
+		end = c->held_start_us + 1000;
+	c->on_cue(c->user,
+		&(struct cue){.start_us = c->held_start_us, .end_us = end, .text = c->held_text});
+	free(c->held_text);
+	c->held_text = NULL;
+	c->held = false;
+}
+
+/* The words that were gathered become the cue that is held back. */
+static void close_cue(struct cues *c)
+{
+	size_t len = 1;
+	if (!c->n)
+		return;
+	send_held(c, c->words[0].start_us);
+	for (int i = 0; i < c->n; i++)
+		len += strlen(c->words[i].text) + 1;
+	char *text = cli_alloc(len), *p = text;
+	int second = split_lines(c->words, c->n);
+	for (int i = 0; i < c->n; i++) {
+		if (i)
+			*p++ = i == second ? '\n' : ' ';
+		size_t k = strlen(c->words[i].text);
+		memcpy(p, c->words[i].text, k);
+		p += k;
+		free(c->words[i].text);
+	}
+	*p = '\0';
+	c->held = true;
+	c->held_text = text;
+	c->held_start_us = c->words[0].start_us;
+	c->held_end_us = c->words[c->n - 1].end_us;
+	c->n = 0;
+	c->broken = false;
+}
+
+void cues_word(struct cues *c, const char *text, int64_t start_us, int64_t end_us)
+{
+	struct word w = {.chars = count_chars(text), .start_us = start_us, .end_us = end_us};
+	if (c->n) {
+		struct word *last = &c->words[c->n - 1];
+		/* Times never run backwards, whatever the model says. */
+		if (w.start_us < last->start_us)
+			w.start_us = last->start_us;
+		if (w.end_us < w.start_us)
+			w.end_us = w.start_us;
+		c->words[c->n] = w;
+		bool fits = c->n + 1 < WORDS_MAX && split_lines(c->words, c->n + 1) >= 0 &&
+			    w.end_us - c->words[0].start_us <= CUE_MAX_US;
+		bool rest = c->broken || w.start_us - last->end_us >= CUE_PAUSE_US;
+		/* A cue that would flash by goes on, sentence end or not. */
+		bool flash = w.start_us - c->words[0].start_us < CUE_MIN_US + CUE_GAP_US;
+		if (!fits || (rest && !flash))
+			close_cue(c);
+	}
+	w.text = cli_strdup(text);
+	c->words[c->n++] = w;
+	c->broken = false;
+}
+
+void cues_break(struct cues *c)
+{
+	c->broken = c->n > 0;
+}
+
+void cues_finish(struct cues *c)
+{
+	close_cue(c);
+	send_held(c, INT64_MAX);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which lanes of a loaded model a command line asks for. */
+#ifndef LVX_CLIENTS_LANES_H
+#define LVX_CLIENTS_LANES_H
+
+#include "clients/cli/output.h"
+#include "model/model.h"
+
+struct lane_choice {
+	uint32_t n;                           /* lanes of the model */
+	const char *names[OUT_LANES_MAX];     /* borrowed from the model */
+	const char *languages[OUT_LANES_MAX]; /* NULL where it could be one of several */
+	uint32_t computed, wanted;            /* bits */
+};
+
+/*
+ * names: comma separated, or NULL for captions (and the translation, with
+ * translate_to). one_only: srt and vtt hold one lane. False: wrong usage, which
+ * has been said on stderr.
+ */
+bool lane_choose(struct lane_choice *out, const struct lvx_model_info *model, const char *names,
+	const char *translate_to, bool one_only);
+
+/* LVX_MODEL, the folder of a checkout, or where it is installed. Static storage. */
+const char *lane_default_model(void);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/output.h"
+
+#include "clients/cli/cli.h"
+#include "clients/cli/cues.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Without a sentence end, a pause so long begins a new line. */
+enum { SEGMENT_PAUSE_US = 2000000 };
+
+struct lane {
+	json_t *words; /* of the segment that is being gathered */
+	int64_t last_end_us;
+	uint64_t n_segments;
+	bool mid_line; /* as_they_come: a word stands on the line */
+};
+
+struct out {
+	struct out_params p;
+	struct lane lanes[OUT_LANES_MAX];
+	struct cues *cues;
+	uint64_t n_cues;
+};
+
+static const char *const format_names[] = {
+	[OUT_TXT] = "txt", [OUT_SRT] = "srt", [OUT_VTT] = "vtt", [OUT_JSON] = "json"};
+
+bool out_format_parse(const char *name, enum out_format *format)
+{
+	for (int i = OUT_TXT; i <= OUT_JSON; i++) {
+		if (!strcmp(name, format_names[i])) {
+			*format = (enum out_format)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *out_format_suffix(enum out_format format)
+{
+	return format_names[format];
+}
+
+static void put_time(FILE *to, int64_t us, char point)
+{
+	int64_t ms = us < 0 ? 0 : us / 1000;
+	fprintf(to, "%02" PRId64 ":%02d:%02d%c%03d", ms / 3600000, (int)(ms / 60000 % 60),
+		(int)(ms / 1000 % 60), point, (int)(ms % 1000));
+}
+
+/* WebVTT reads & and < as markup; SubRip players read <i> and the like. */
+static void put_escaped(FILE *to, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '&')
+			fputs("&amp;", to);
+		else if (*text == '<')
+			fputs("&lt;", to);
+		else if (*text == '>')
+			fputs("&gt;", to);
+		else
+			putc(*text, to);
+	}
+}
+
+static void on_cue(void *user, const struct cue *cue)
+{
+	struct out *o = user;
+	bool srt = o->p.format == OUT_SRT;
+	o->n_cues++;
+	if (srt)
+		fprintf(o->p.to, "%" PRIu64 "\n", o->n_cues);
+	put_time(o->p.to, cue->start_us, srt ? ',' : '.');
+	fputs(" --> ", o->p.to);
+	put_time(o->p.to, cue->end_us, srt ? ',' : '.');
+	putc('\n', o->p.to);
+	if (srt)
+		fputs(cue->text, o->p.to);
+	else
+		put_escaped(o->p.to, cue->text);
+	fputs("\n\n", o->p.to);
+	fflush(o->p.to);
+}
+
+struct out *out_create(const struct out_params *params)
+{
+	struct out *o = cli_alloc(sizeof(*o));
+	o->p = *params;
+	for (uint32_t i = 0; i < o->p.n_lanes; i++)
+		o->lanes[i].words = json_array();
+	if (o->p.format == OUT_SRT || o->p.format == OUT_VTT)
+		o->cues = cues_create(on_cue, o);
+	if (o->p.format == OUT_VTT)
+		fputs("WEBVTT\n\n", o->p.to);
+	return o;
+}
+
+void out_destroy(struct out *o)
+{
+	if (!o)
+		return;
+	for (uint32_t i = 0; i < o->p.n_lanes; i++)
+		json_decref(o->lanes[i].words);
+	cues_destroy(o->cues);
+	free(o);
+}
+
+static bool several_lanes(const struct out *o)
+{
+	return (o->p.wanted & (o->p.wanted - 1)) != 0;
+}
+
+static json_t *word_json(const struct out_word *w)
+{
+	return json_pack("{s:s, s:I, s:I, s:o}", "text", w->text, "start_us",
+		(json_int_t)w->start_us, "end_us", (json_int_t)w->end_us, "confidence",
+		json_real((int)(w->confidence * 1000 + 0.5) / 1000.0));
+}
+
+/* Sends the segment that was gathered as one line. */
+static void send_segment(struct out *o, uint32_t lane)
+{
+	struct lane *l = &o->lanes[lane];
+	size_t n = json_array_size(l->words), len = 1;
+	if (!n)
+		return;
+	for (size_t i = 0; i < n; i++)
+		len += json_string_length(json_object_get(json_array_get(l->words, i), "text")) + 1;
+	char *text = cli_alloc(len);
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			strcat(text, " ");
+		strcat(text,
+			json_string_value(json_object_get(json_array_get(l->words, i), "text")));
+	}
+	if (o->p.format == OUT_TXT) {
+		if (several_lanes(o))
+			fprintf(o->p.to, "%s: ", o->p.lanes[lane]);
+		fprintf(o->p.to, "%s\n", text);
+	} else {
+		const json_t *first = json_array_get(l->words, 0);
+		const json_t *last = json_array_get(l->words, n - 1);
+		json_t *line = json_pack("{s:s*, s:s, s:s?, s:I, s:O, s:O, s:s, s:O}", "file",
+			o->p.file, "lane", o->p.lanes[lane], "language", o->p.languages[lane],
+			"segment", (json_int_t)l->n_segments, "start_us",
+			json_object_get(first, "start_us"), "end_us",
+			json_object_get(last, "end_us"), "text", text, "words", l->words);
+		if (line) {
+			json_dumpf(line, o->p.to, JSON_COMPACT | JSON_REAL_PRECISION(6));
+			putc('\n', o->p.to);
+		}
+		json_decref(line);
+	}
+	fflush(o->p.to);
+	free(text);
+	json_array_clear(l->words);
+	l->n_segments++;
+}
+
+void out_word(struct out *o, uint32_t lane, const struct out_word *w)
+{
+	if (lane >= o->p.n_lanes || !(o->p.wanted >> lane & 1))
+		return;
+	struct lane *l = &o->lanes[lane];
+	if (o->cues) {
+		cues_word(o->cues, w->text, w->start_us, w->end_us);
+		return;
+	}
+	if ((json_array_size(l->words) || l->mid_line) &&
+		w->start_us - l->last_end_us >= SEGMENT_PAUSE_US)
+		out_segment_end(o, lane);
+	l->last_end_us = w->end_us;
+	if (o->p.format == OUT_TXT && o->p.as_they_come && !several_lanes(o)) {
+		fprintf(o->p.to, "%s%s", l->mid_line ? " " : "", w->text);
+		fflush(o->p.to);
+		l->mid_line = true;
+		return;
+	}
+	json_array_append_new(l->words, word_json(w));
+}
+
+void out_segment_end(struct out *o, uint32_t lane)
+{
+	if (lane >= o->p.n_lanes || !(o->p.wanted >> lane & 1))
+		return;
+	if (o->cues) {
+		cues_break(o->cues);
+	} else if (o->lanes[lane].mid_line) {
+		putc('\n', o->p.to);
+		fflush(o->p.to);
+		o->lanes[lane].mid_line = false;
+	} else {
+		send_segment(o, lane);
+	}
+}
+
+void out_finish(struct out *o)
+{
+	for (uint32_t i = 0; i < o->p.n_lanes; i++)
+		if (!o->cues)
+			out_segment_end(o, i);
+	if (o->cues)
+		cues_finish(o->cues);
+	fflush(o->p.to);
+}
