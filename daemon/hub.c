@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/hub_priv.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ENDED_MAX = 256 }; /* ended streams kept besides the running ones */
+
+void lvx_hub_news(struct lvx_hub *hub)
+{
+	for (uint32_t i = 0; i < hub->n_listeners; i++)
+		hub->listeners[i].fn(hub->listeners[i].user);
+}
+
+void lvx_hub_on_news(struct lvx_hub *hub, void (*fn)(void *user), void *user)
+{
+	if (hub->n_listeners == LVX_HUB_LISTENERS)
+		abort();
+	hub->listeners[hub->n_listeners].fn = fn;
+	hub->listeners[hub->n_listeners].user = user;
+	hub->n_listeners++;
+}
+
+/* ---- one stream: callbacks ---- */
+
+/* Model thread. */
+static void on_event(void *user, const struct lvx_event *event)
+{
+	struct lvx_hub_stream *s = user;
+	int64_t latency_us = -1;
+	if (event->kind == LVX_EVENT_WORD)
+		latency_us = lvx_stream_latency_us(s->inner, event->end_us);
+	lvx_hub_log_event(s, event, latency_us);
+	lvx_hub_news(s->hub);
+}
+
+/* Any thread. */
+static void on_state(void *user, enum lvx_source_state state, const char *msg)
+{
+	struct lvx_hub_stream *s = user;
+	lvx_hub_log_state(s, state, msg);
+	lvx_hub_news(s->hub);
+}
+
+/* Any thread. */
+static void on_room(void *user)
+{
+	struct lvx_hub_stream *s = user;
+	lvx_hub_news(s->hub);
+}
+
+/* ---- one stream: its keeper ---- */
+
+static enum lvx_status open_stream(struct lvx_hub_stream *s, struct lvx_error *err)
+{
+	struct lvx_source_params source = {
+		.uri = s->spec.uri,
+		.pace = s->spec.pace,
+		.audio_track = s->spec.audio_track,
+		.channel = s->spec.channel,
+		.stall_us = s->spec.stall_us,
+		.give_up_us = s->spec.give_up_us,
+		.live = s->spec.live,
+	};
+	struct lvx_stream_params params = {
+		.source = s->spec.uri ? &source : NULL,
+		.push = s->spec.uri ? NULL : &s->spec.push,
+		.translate_to = s->spec.translate_to,
+		.prefix = s->spec.prefix,
+		.live = s->spec.live,
+	};
+	pthread_mutex_lock(&s->lock);
+	params.lanes = s->lanes;
+	pthread_mutex_unlock(&s->lock);
+	struct lvx_stream_callbacks cb = {
+		.user = s, .on_event = on_event, .on_state = on_state, .on_room = on_room};
+	enum lvx_status st = lvx_stream_open(&s->inner, s->hub->params.engine, &params, &cb, err);
+	if (st != LVX_OK)
+		return st;
+	pthread_mutex_lock(&s->handle_lock);
+	s->handle = s->inner;
+	/* What was asked for meanwhile. */
+	if (s->finish_wanted)
+		lvx_stream_push_finish(s->handle);
+	pthread_mutex_lock(&s->lock);
+	uint32_t lanes = s->lanes;
+	pthread_mutex_unlock(&s->lock);
+	if (lanes != params.lanes)
+		lvx_stream_set_lanes(s->handle, lanes);
+	pthread_mutex_unlock(&s->handle_lock);
+	return LVX_OK;
+}
+
+static void close_stream(struct lvx_hub_stream *s)
+{
+	struct lvx_stream_stats stats;
+	pthread_mutex_lock(&s->handle_lock);
+	s->handle = NULL;
+	pthread_mutex_unlock(&s->handle_lock);
+	lvx_stream_get_stats(s->inner, &stats);
+	lvx_stream_close(s->inner);
+	pthread_mutex_lock(&s->lock);
+	s->last_stats = stats;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static const char *end_reason(struct lvx_hub_stream *s) /* {s->lock} */
+{
+	if (s->close_reason)
+		return s->close_reason;
+	if (s->state == LVX_SOURCE_FAILED)
+		return "failed";
+	return s->vanished ? "vanished" : "ended";
+}
+
+static void *keeper(void *arg)
+{
+	struct lvx_hub_stream *s = arg;
+	struct lvx_hub *hub = s->hub;
+	struct lvx_error err = {0};
+	lvx_hub_log_state(s, LVX_SOURCE_STARTING, "");
+	if (open_stream(s, &err) == LVX_OK) {
+		lvx_hub_news(hub); /* a pusher may wait for this */
+		pthread_mutex_lock(&s->lock);
+		s->phase = KEEPER_OPEN;
+		while (!s->row_ended && !s->close_wanted)
+			pthread_cond_wait(&s->changed, &s->lock);
+		pthread_mutex_unlock(&s->lock);
+		close_stream(s);
+	} else {
+		lvx_hub_log_state(s, LVX_SOURCE_FAILED, err.msg);
+	}
+
+	pthread_mutex_lock(&s->lock);
+	const char *reason = end_reason(s);
+	bool failed = s->state == LVX_SOURCE_FAILED;
+	char message[sizeof(s->message)];
+	memcpy(message, s->message, sizeof(message));
+	uint64_t words = s->last_stats.words;
+	pthread_mutex_unlock(&s->lock);
+	if (failed)
+		lvx_log_warn("stream %s failed: %s", s->id, message);
+	else
+		lvx_log_info("stream %s: %s after %" PRIu64 " words", s->id, reason, words);
+	/* The row is free again before anybody learns that the stream has ended. */
+	pthread_mutex_lock(&hub->lock);
+	hub->n_running--;
+	pthread_mutex_unlock(&hub->lock);
+	lvx_hub_log_end(s, reason);
+	pthread_mutex_lock(&s->lock);
+	s->phase = KEEPER_ENDED;
+	pthread_mutex_unlock(&s->lock);
+	lvx_hub_news(hub);
+	lvx_hub_unref(s);
+	return NULL;
+}
+
+static void want_close(struct lvx_hub_stream *s, const char *reason)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->close_wanted && !s->end_reason) {
+		s->close_wanted = true;
+		s->close_reason = reason;
+		pthread_cond_signal(&s->changed);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- making and freeing ---- */
+
+static char *copy(const char *s)
+{
+	char *c = s ? strdup(s) : NULL;
+	if (s && !c)
+		abort();
+	return c;
+}
+
+/* The URI without user and password. */
+static char *shown(const char *uri)
+{
+	char *c = copy(uri);
+	char *host = c ? strstr(c, "://") : NULL;
+	if (!host)
+		return c;
+	host += 3;
+	char *end = host + strcspn(host, "/?#");
+	char *at = NULL;
+	for (char *p = host; p < end; p++)
+		at = *p == '@' ? p : at;
+	if (at)
+		memmove(host, at + 1, strlen(at + 1) + 1);
+	return c;
+}
+
+void lvx_hub_unref(struct lvx_hub_stream *s)
+{
+	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	lvx_hub_log_free(s);
+	/* They were copied by new_stream, so casting const away is ours to do. */
+	free((char *)(uintptr_t)s->spec.uri);
+	free((char *)(uintptr_t)s->spec.translate_to);
+	free((char *)(uintptr_t)s->spec.prefix);
+	free((char *)(uintptr_t)s->spec.audio_track);
+	free(s->shown_uri);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->handle_lock);
+	free(s);
+}
+
+static struct lvx_hub_stream *new_stream(
+	struct lvx_hub *hub, const struct lvx_hub_spec *spec, const char *id, uint32_t lanes)
+{
+	struct lvx_hub_stream *s = calloc(1, sizeof(*s));
+	struct lvx_hub_event **log = calloc(hub->params.history, sizeof(struct lvx_hub_event *));
+	if (!s || !log)
+		abort();
+	s->hub = hub;
+	s->log = log;
+	atomic_init(&s->refs, 1);
+	snprintf(s->id, sizeof(s->id), "%s", id);
+	s->spec = *spec;
+	s->spec.id = s->id;
+	s->spec.uri = copy(spec->uri);
+	s->spec.translate_to = copy(spec->translate_to);
+	s->spec.prefix = copy(spec->prefix);
+	s->spec.audio_track = copy(spec->audio_track);
+	s->shown_uri = shown(spec->uri);
+	s->lanes = lanes;
+	s->latency_us = -1;
+	s->last_stats.duration_us = -1;
+	s->oldest_seq = 1;
+	s->next_seq = 1;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->handle_lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
+	return s;
+}
+
+/* Model thread. */
+static void on_device_failure(void *user, const char *why)
+{
+	struct lvx_hub *hub = user;
+	pthread_mutex_lock(&hub->lock);
+	hub->device_failed = true;
+	snprintf(hub->device_why, sizeof(hub->device_why), "%s", why);
+	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list)
+		want_close(s, "device");
+	pthread_mutex_unlock(&hub->lock);
+	lvx_hub_news(hub);
+}
+
+enum lvx_status lvx_hub_create(
+	struct lvx_hub **out, const struct lvx_hub_params *params, struct lvx_error *err)
+{
+	struct lvx_hub *hub = calloc(1, sizeof(*hub));
+	if (!hub)
+		return lvx_fail(err, LVX_ENOMEM, "hub: out of memory");
+	hub->params = *params;
+	pthread_mutex_init(&hub->lock, NULL);
+	lvx_engine_on_failure(params->engine, on_device_failure, hub);
+	*out = hub;
+	return LVX_OK;
+}
+
+static struct lvx_hub_stream *find(struct lvx_hub *hub, const char *id) /* {hub->lock} */
+{
+	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list) {
+		if (!s->unlisted && strcmp(s->id, id) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+static bool has_ended(struct lvx_hub_stream *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool ended = s->end_reason != NULL;
+	pthread_mutex_unlock(&s->lock);
+	return ended;
+}
+
+static uint32_t default_lanes(const struct lvx_model_info *model, bool translate)
+{
+	uint32_t lanes = 0;
+	for (uint32_t i = 0; i < model->n_lanes; i++) {
+		if (translate || strcmp(model->lanes[i].name, "translation") != 0)
+			lanes |= 1u << i;
+	}
+	return lanes;
+}
+
+/* {hub->lock} Is there room, and what is the id? */
+static enum lvx_status admit(struct lvx_hub *hub, const struct lvx_hub_spec *spec,
+	char id[LVX_ID_MAX + 1], struct lvx_error *err)
+{
+	if (hub->stopping)
+		return lvx_fail(err, LVX_ELIMIT, "the daemon is stopping");
+	if (hub->device_failed)
+		return lvx_fail(
+			err, LVX_EDEVICE, "the compute device failed: %s", hub->device_why);
+	if (hub->n_running >= hub->params.max_streams)
+		return lvx_fail(err, LVX_ELIMIT, "all %" PRIu32 " rows are taken (--rows)",
+			hub->params.max_streams);
+	uint32_t n_ended = 0;
+	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list)
+		n_ended += has_ended(s);
+	if (n_ended >= ENDED_MAX)
+		return lvx_fail(err, LVX_ELIMIT,
+			"%d ended streams are kept; delete some (DELETE /api/streams/ID)",
+			ENDED_MAX);
+	if (!spec->id) {
+		do {
+			snprintf(id, LVX_ID_MAX + 1, "%s-%" PRIu64, spec->uri ? "stream" : "push",
+				++hub->n_picked);
+		} while (find(hub, id));
+		return LVX_OK;
+	}
+	if (!lvx_id_valid(spec->id))
+		return lvx_fail(err, LVX_EINVAL,
+			"'%.64s' is not a stream id: 1 to %d of A-Z a-z 0-9 _ - are allowed",
+			spec->id, LVX_ID_MAX);
+	struct lvx_hub_stream *same = find(hub, spec->id);
+	if (same && !has_ended(same))
+		return lvx_fail(err, LVX_EINVAL, "there is already a stream '%s'", spec->id);
+	if (same)
+		same->unlisted = true;
+	snprintf(id, LVX_ID_MAX + 1, "%s", spec->id);
+	return LVX_OK;
+}
+
+enum lvx_status lvx_hub_open(struct lvx_hub *hub, const struct lvx_hub_spec *spec,
+	struct lvx_hub_stream **out, struct lvx_error *err)
+{
+	char id[LVX_ID_MAX + 1];
+	const struct lvx_model_info *model = lvx_engine_model(hub->params.engine);
+	uint32_t lanes =
+		spec->lanes != 0 ? spec->lanes : default_lanes(model, spec->translate_to != NULL);
+	pthread_mutex_lock(&hub->lock);
+	enum lvx_status st = admit(hub, spec, id, err);
+	if (st != LVX_OK)
+		goto out;
+	struct lvx_hub_stream *s = new_stream(hub, spec, id, lanes);
+	/* Epochs never repeat within the daemon, however fast streams are made. */
+	s->created_us = lvx_wall_us();
+	s->epoch = s->created_us > hub->last_epoch ? s->created_us : hub->last_epoch + 1;
+	hub->last_epoch = s->epoch;
+	atomic_store(&s->refs, 3); /* the list's, the keeper's, the caller's */
+	int rc = pthread_create(&s->keeper, NULL, keeper, s);
+	if (rc != 0) {
+		atomic_store(&s->refs, 1);
+		lvx_hub_unref(s);
+		st = lvx_fail(err, LVX_ELIMIT, "no thread for the stream: %s", strerror(rc));
+		goto out;
+	}
+	struct lvx_hub_stream **last = &hub->first;
+	while (*last)
+		last = &(*last)->next_in_list;
+	*last = s;
+	hub->n_running++;
+	*out = s;
+out:
+	pthread_mutex_unlock(&hub->lock);
+	return st;
+}
+
+struct lvx_hub_stream *lvx_hub_find(struct lvx_hub *hub, const char *id)
+{
+	pthread_mutex_lock(&hub->lock);
+	struct lvx_hub_stream *s = find(hub, id);
+	if (s)
+		atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&hub->lock);
+	return s;
+}
+
+size_t lvx_hub_list(struct lvx_hub *hub, struct lvx_hub_stream **out, size_t max)
+{
+	size_t n = 0;
+	pthread_mutex_lock(&hub->lock);
+	for (struct lvx_hub_stream *s = hub->first; s && n < max; s = s->next_in_list) {
+		if (s->unlisted)
+			continue;
+		atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+		out[n++] = s;
+	}
+	pthread_mutex_unlock(&hub->lock);
+	return n;
+}
+
+void lvx_hub_delete(struct lvx_hub_stream *s)
+{
+	pthread_mutex_lock(&s->hub->lock);
+	s->unlisted = true;
+	pthread_mutex_unlock(&s->hub->lock);
+	want_close(s, "deleted");
+}
+
+static bool is_over(struct lvx_hub_stream *s, int64_t linger_us)
+{
+	pthread_mutex_lock(&s->lock);
+	bool over = s->phase == KEEPER_ENDED && s->readers == 0 &&
+		    (s->unlisted || (s->spec.over_network &&
+					    lvx_now_us() - s->unwatched_us > linger_us));
+	pthread_mutex_unlock(&s->lock);
+	return over;
+}
+
+void lvx_hub_reap(struct lvx_hub *hub)
+{
+	struct lvx_hub_stream *gone = NULL;
+	pthread_mutex_lock(&hub->lock);
+	for (struct lvx_hub_stream **p = &hub->first; *p;) {
+		struct lvx_hub_stream *s = *p;
+		if (is_over(s, hub->params.linger_us)) {
+			*p = s->next_in_list;
+			s->next_in_list = gone;
+			gone = s;
+		} else {
+			p = &s->next_in_list;
+		}
+	}
+	pthread_mutex_unlock(&hub->lock);
+	while (gone) {
+		struct lvx_hub_stream *s = gone;
+		gone = s->next_in_list;
+		pthread_join(s->keeper, NULL); /* at its end, so this is short */
+		lvx_hub_unref(s);
+	}
+}
+
+bool lvx_hub_shutdown(struct lvx_hub *hub, int64_t timeout_us)
+{
+	pthread_mutex_lock(&hub->lock);
+	hub->stopping = true;
+	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list)
+		want_close(s, "shutdown");
+	pthread_mutex_unlock(&hub->lock);
+
+	/* Only this thread and reap, which has ceased, change the list now. */
+	int64_t deadline_us = lvx_wall_us() + timeout_us;
+	struct timespec ts = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
+	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list) {
+		int rc = s->joined ? 0 : pthread_timedjoin_np(s->keeper, NULL, &ts);
+		if (rc != 0) {
+			lvx_log_error("stream %s does not end: %s", s->id, strerror(rc));
+			return false;
+		}
+		s->joined = true;
+	}
+	return true;
+}
+
+void lvx_hub_destroy(struct lvx_hub *hub)
+{
+	if (!hub)
+		return;
+	while (hub->first) {
+		struct lvx_hub_stream *s = hub->first;
+		hub->first = s->next_in_list;
+		lvx_hub_unref(s);
+	}
+	pthread_mutex_destroy(&hub->lock);
+	free(hub);
+}
+
+/* ---- asking ---- */
+
+bool lvx_hub_all_ended(struct lvx_hub *hub, uint32_t *failed)
+{
+	bool all = true;
+	*failed = 0;
+	pthread_mutex_lock(&hub->lock);
+	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list) {
+		pthread_mutex_lock(&s->lock);
+		if (s->phase != KEEPER_ENDED)
+			all = false;
+		else if (strcmp(s->end_reason, "failed") == 0 || strcmp(s->end_reason, "device") == 0)
+			(*failed)++;
+		pthread_mutex_unlock(&s->lock);
+	}
+	pthread_mutex_unlock(&hub->lock);
+	return all;
+}
+
+uint32_t lvx_hub_running(struct lvx_hub *hub)
+{
+	pthread_mutex_lock(&hub->lock);
+	uint32_t n = hub->n_running;
+	pthread_mutex_unlock(&hub->lock);
+	return n;
+}
+
+bool lvx_hub_device_failed(struct lvx_hub *hub, char why[384])
+{
+	pthread_mutex_lock(&hub->lock);
+	bool failed = hub->device_failed;
+	memcpy(why, hub->device_why, sizeof(hub->device_why));
+	pthread_mutex_unlock(&hub->lock);
+	return failed;
+}
+
+const char *lvx_hub_id(const struct lvx_hub_stream *s)
+{
+	return s->id;
+}
+
+int64_t lvx_hub_epoch(const struct lvx_hub_stream *s)
+{
+	return s->epoch;
+}
+
+bool lvx_hub_is_push(const struct lvx_hub_stream *s)
+{
+	return !s->spec.uri;
+}
+
+void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
+{
+	memset(out, 0, sizeof(*out));
+	bool open = false;
+	pthread_mutex_lock(&s->handle_lock);
+	if (s->handle) {
+		lvx_stream_get_stats(s->handle, &out->stream);
+		open = true;
+	}
+	pthread_mutex_unlock(&s->handle_lock);
+
+	pthread_mutex_lock(&s->lock);
+	if (!open)
+		out->stream = s->last_stats;
+	snprintf(out->state, sizeof(out->state), "%s", lvx_source_state_name(s->state));
+	memcpy(out->message, s->message, sizeof(out->message));
+	snprintf(out->reason, sizeof(out->reason), "%s", s->end_reason ? s->end_reason : "");
+	out->id = s->id;
+	out->uri = s->shown_uri;
+	out->translate_to = s->spec.translate_to;
+	out->created_us = s->created_us;
+	out->epoch = s->epoch;
+	out->oldest_seq = s->oldest_seq;
+	out->next_seq = s->next_seq;
+	out->lanes = s->lanes;
+	out->readers = s->readers;
+	out->events = s->next_seq - 1;
+	out->gaps = s->gaps;
+	out->latency_us = s->latency_us;
+	memcpy(out->latency_count, s->latency_count, sizeof(out->latency_count));
+	out->latency_sum_s = s->latency_sum_s;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- acting on one ---- */
+
+void lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes)
+{
+	pthread_mutex_lock(&s->handle_lock);
+	pthread_mutex_lock(&s->lock);
+	s->lanes = lanes;
+	pthread_mutex_unlock(&s->lock);
+	if (s->handle)
+		lvx_stream_set_lanes(s->handle, lanes);
+	pthread_mutex_unlock(&s->handle_lock);
+}
+
+enum lvx_status lvx_hub_push(
+	struct lvx_hub_stream *s, const uint8_t *data, size_t len, size_t *taken)
+{
+	*taken = 0;
+	pthread_mutex_lock(&s->handle_lock);
+	enum lvx_status st = LVX_AGAIN;
+	if (s->handle)
+		st = lvx_stream_push(s->handle, data, len, taken);
+	else if (has_ended(s))
+		st = LVX_END;
+	pthread_mutex_unlock(&s->handle_lock);
+	return st;
+}
+
+void lvx_hub_push_finish(struct lvx_hub_stream *s, bool vanished)
+{
+	pthread_mutex_lock(&s->lock);
+	s->vanished = s->vanished || vanished;
+	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_lock(&s->handle_lock);
+	if (s->handle)
+		lvx_stream_push_finish(s->handle);
+	else
+		s->finish_wanted = true;
+	pthread_mutex_unlock(&s->handle_lock);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The streams by id, and of each a log of events: serialised once, counted by
+ * reference and shared by all who read. A reader holds nothing but the number
+ * of the event that it wants next, so a slow one costs nobody anything. This is
+ * the only place where the model thread (which appends) and the socket thread
+ * (which reads) meet; nothing here blocks either for longer than a memcpy.
+ *
+ * Each stream has a keeper thread that opens it, sleeps, and closes it, because
+ * opening and closing media may take long. Functions are free-threaded unless
+ * they say otherwise.
+ */
+#ifndef LVX_DAEMON_HUB_H
+#define LVX_DAEMON_HUB_H
+
+#include "daemon/id.h"
+#include "daemon/stream.h"
+
+enum {
+	LVX_PREFIX_MAX = 1024,	/* bytes of a stream's prefix */
+	LVX_EVENT_HEADROOM = 32, /* free bytes before an event's JSON, for the sockets' use */
+	LVX_LATENCY_BUCKETS = 11,
+};
+
+struct lvx_hub;
+struct lvx_hub_stream;
+
+enum lvx_hub_event_kind {
+	LVX_HUB_TEXT,
+	LVX_HUB_ACTIVITY,
+	LVX_HUB_STATE,
+	LVX_HUB_GAP,
+	LVX_HUB_END,
+};
+
+/* Immutable once appended, but for the headroom, which is the socket thread's. */
+struct lvx_hub_event {
+	_Atomic uint32_t refs;
+	enum lvx_hub_event_kind kind;
+	uint32_t lane; /* TEXT only */
+	uint64_t seq;
+	size_t len;
+	char data[]; /* [LVX_EVENT_HEADROOM + len] */
+};
+void lvx_hub_event_unref(struct lvx_hub_event *event);
+
+struct lvx_hub_params {
+	struct lvx_engine *engine; /* borrowed */
+	uint32_t max_streams;	   /* running at once: the engine's rows */
+	uint32_t history;	   /* events kept of a stream */
+	int64_t linger_us;	   /* an ended stream from the network stays so long unwatched */
+};
+enum lvx_status lvx_hub_create(
+	struct lvx_hub **out, const struct lvx_hub_params *params, struct lvx_error *err);
+/* Ends every stream (reason "shutdown") and waits for it. False: some did not end in time;
+ * then nothing that the hub uses may be destroyed any more, nor the hub. */
+bool lvx_hub_shutdown(struct lvx_hub *hub, int64_t timeout_us);
+void lvx_hub_destroy(struct lvx_hub *hub); /* after shutdown; the last reader has gone */
+
+/* fn is called, on any thread and without a lock held, when there is something new: an
+ * event, room for a push, a stream. It must not block. Before the first stream. */
+void lvx_hub_on_news(struct lvx_hub *hub, void (*fn)(void *user), void *user);
+
+struct lvx_hub_spec {
+	const char *id;		  /* NULL: the hub picks one */
+	const char *uri;	  /* a source, or NULL: */
+	struct lvx_push_params push;
+	uint32_t lanes;		  /* 0: all but translation, and that if translate_to */
+	const char *translate_to, *prefix, *audio_track; /* or NULL */
+	int channel;		  /* -1: all */
+	enum lvx_source_pace pace;
+	bool live;
+	int64_t stall_us, give_up_us;
+	bool over_network;	  /* may be forgotten when it has ended */
+};
+/*
+ * Reserves a place and starts to open the stream; what fails then shows as state
+ * "failed". LVX_EINVAL: a value is not allowed, or the id is in use by a running
+ * stream (an ended one is replaced). LVX_ELIMIT: no room. *out is referenced.
+ */
+enum lvx_status lvx_hub_open(struct lvx_hub *hub, const struct lvx_hub_spec *spec,
+	struct lvx_hub_stream **out, struct lvx_error *err);
+struct lvx_hub_stream *lvx_hub_find(struct lvx_hub *hub, const char *id); /* referenced, or NULL */
+/* References of at most max streams in the order of their making; returns how many. */
+size_t lvx_hub_list(struct lvx_hub *hub, struct lvx_hub_stream **out, size_t max);
+void lvx_hub_unref(struct lvx_hub_stream *s); /* NULL is fine */
+/* Ends it if it runs, and takes its name off the list. */
+void lvx_hub_delete(struct lvx_hub_stream *s);
+/* Forgets ended streams whose time is over. Now and then, from one thread. */
+void lvx_hub_reap(struct lvx_hub *hub);
+/* All streams have ended; *failed: how many of them with reason "failed" or "device". */
+bool lvx_hub_all_ended(struct lvx_hub *hub, uint32_t *failed);
+uint32_t lvx_hub_running(struct lvx_hub *hub);
+/* Has the device failed? Then why (at least 384 bytes) says why. */
+bool lvx_hub_device_failed(struct lvx_hub *hub, char why[384]);
+
+const char *lvx_hub_id(const struct lvx_hub_stream *s);
+int64_t lvx_hub_epoch(const struct lvx_hub_stream *s);
+bool lvx_hub_is_push(const struct lvx_hub_stream *s);
+void lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes);
+
+/* ---- readers ---- */
+struct lvx_hub_reader {
+	uint64_t next;	 /* seq of the next event */
+	uint32_t lanes;	 /* bit per lane whose text is wanted */
+	bool activity;
+};
+/* The seq of the oldest event that is kept, and of the next that will be made. */
+void lvx_hub_range(struct lvx_hub_stream *s, uint64_t *oldest, uint64_t *next);
+/* The next event that the reader wants, referenced. LVX_AGAIN: none yet. LVX_END: none any
+ * more. LVX_GAP: reader->next is no longer kept. */
+enum lvx_status lvx_hub_next(
+	struct lvx_hub_stream *s, struct lvx_hub_reader *reader, struct lvx_hub_event **out);
+void lvx_hub_count_reader(struct lvx_hub_stream *s, int plus_or_minus_one);
+
+/* ---- pushing; one thread ---- */
+/* LVX_AGAIN: *taken < len, try again after the next news. LVX_END: it takes no more. */
+enum lvx_status lvx_hub_push(
+	struct lvx_hub_stream *s, const uint8_t *data, size_t len, size_t *taken);
+/* vanished: the end's reason will say so. */
+void lvx_hub_push_finish(struct lvx_hub_stream *s, bool vanished);
+
+struct lvx_hub_info {
+	char state[16], message[256];
+	char reason[16];	/* of the end; "" while it runs */
+	const char *id, *uri;	/* borrowed from the stream; uri without secrets, NULL: a push */
+	const char *translate_to;
+	int64_t created_us, epoch;
+	uint64_t oldest_seq, next_seq;
+	uint32_t lanes;
+	uint32_t readers;
+	uint64_t events, gaps;
+	int64_t latency_us;	/* of the last text event; -1 unknown */
+	uint64_t latency_count[LVX_LATENCY_BUCKETS + 1]; /* not cumulative; the last is +Inf */
+	double latency_sum_s;
+	struct lvx_stream_stats stream; /* what it was at the end, once it has ended */
+};
+void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out);
+extern const double lvx_latency_buckets_s[LVX_LATENCY_BUCKETS];
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What hub.c (the list, the keepers) and hub_log.c (one stream's events) share. */
+#ifndef LVX_DAEMON_HUB_PRIV_H
+#define LVX_DAEMON_HUB_PRIV_H
+
+#include "daemon/hub.h"
+#include "daemon/text.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { LVX_HUB_LISTENERS = 4 };
+
+struct lvx_hub {
+	struct lvx_hub_params params;
+	struct {
+		void (*fn)(void *user);
+		void *user;
+	} listeners[LVX_HUB_LISTENERS]; /* fixed before the first stream */
+	uint32_t n_listeners;
+
+	/* Taken before a stream's lock, and never held while waiting for the engine. */
+	pthread_mutex_t lock;
+	/* {lock} from here on */
+	struct lvx_hub_stream *first; /* in the order of their making; a reference each */
+	uint32_t n_running;	      /* keepers that have not ended */
+	int64_t last_epoch;
+	uint64_t n_picked;	      /* ids made up so far */
+	bool stopping, device_failed;
+	char device_why[384];
+};
+
+struct lvx_hub_stream {
+	_Atomic uint32_t refs;
+	struct lvx_hub *hub;
+	struct lvx_hub_stream *next_in_list; /* {hub->lock} */
+	bool unlisted;			     /* {hub->lock} deleted: found no more */
+	pthread_t keeper;
+	bool joined;			     /* the reaping thread only */
+
+	/* Never change. */
+	char id[LVX_ID_MAX + 1];
+	struct lvx_hub_spec spec; /* its strings are owned */
+	char *shown_uri;
+	int64_t created_us, epoch;
+
+	/*
+	 * The open stream. `handle` is for calls from outside; it is NULL before the
+	 * stream is open and after it began to close. `inner` is for callbacks only,
+	 * and valid whenever one comes.
+	 */
+	pthread_mutex_t handle_lock;
+	struct lvx_stream *handle; /* {handle_lock} */
+	bool finish_wanted;	   /* {handle_lock} finish was called before it was open */
+	struct lvx_stream *inner;
+
+	pthread_mutex_t lock;	/* after handle_lock */
+	pthread_cond_t changed; /* the keeper waits here */
+	/* {lock} from here on */
+	enum { KEEPER_OPENING, KEEPER_OPEN, KEEPER_ENDED } phase;
+	bool row_ended, close_wanted, vanished;
+	const char *close_reason; /* static; NULL: as the source's state says */
+	const char *end_reason;	  /* static; NULL: it runs */
+	int64_t unwatched_us;	  /* lvx_now_us since when it has ended with no reader */
+	struct lvx_hub_event **log; /* [params.history], by seq modulo */
+	uint64_t oldest_seq, next_seq;
+	enum lvx_source_state state;
+	char message[256];
+	uint32_t lanes, readers;
+	uint32_t segment[LVX_LANES_MAX];
+	bool segment_open[LVX_LANES_MAX];
+	uint64_t gaps;
+	int64_t latency_us;
+	uint64_t latency_count[LVX_LATENCY_BUCKETS + 1];
+	double latency_sum_s;
+	struct lvx_stream_stats last_stats; /* of the closed stream */
+	struct lvx_text scratch;
+};
+
+void lvx_hub_news(struct lvx_hub *hub); /* no lock held */
+
+/* hub_log.c; each takes the lock, appends and leaves the news to the caller. */
+void lvx_hub_log_event(struct lvx_hub_stream *s, const struct lvx_event *event, int64_t latency_us);
+void lvx_hub_log_state(struct lvx_hub_stream *s, enum lvx_source_state state, const char *msg);
+void lvx_hub_log_end(struct lvx_hub_stream *s, const char *reason);
+void lvx_hub_log_free(struct lvx_hub_stream *s);
+
+#endif
