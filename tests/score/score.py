@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The table of error rates: score.py [SET]...
+
+  own         30 sentences of ours (own.txt), held-out espeak-ng voices, spoken at test time
+  heldout     held-out sentences in held-out espeak-ng voices     (LVX_DATA; the lists of model/training)
+  rms         the same sentences by flite's rms, a synthesiser that training never heard      (LVX_DATA)
+  human       real people: the English dev part                                               (LVX_DATA)
+  sphinx      pocketsphinx-en-us on the recordings of `human`, for comparison                 (LVX_DATA)
+  translation BLEU of English held-out sentences, spoken, to German                           (LVX_DATA)
+
+LVX_BUILD names the build folder (default build), LVX_MODEL the model. Nothing that is spoken is kept unless
+--keep DIR says where; the hypotheses then lie beside it.
+"""
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.join(ROOT, "model", "training")]
+import bleu  # noqa: E402
+import wer  # noqa: E402
+
+SPHINX = "/usr/share/pocketsphinx/model/en-us"
+VARIANTS = ["Andy", "Michael", "belinda", "f4", "m5", "klatt3", "david", "steph", "paul", "travis"]
+
+
+class Skip(Exception):
+    pass
+
+
+class Scorer:
+    def __init__(self, args, work):
+        self.args, self.work = args, work
+        build = os.environ.get("LVX_BUILD", os.path.join(ROOT, "build"))
+        self.lumivox = os.path.join(build, "clients", "lumivox")
+        self.speak = os.path.join(build, "tests", "clip", "speak")
+        self.data = os.environ.get("LVX_DATA")
+
+    # ---- material: each gives ({id: reference}, [paths]) ----
+
+    def spoken(self, name, jobs):
+        """jobs: [(engine, voice, rate, pitch, text)]."""
+        if not os.path.exists(self.speak):
+            raise Skip("tests/clip/speak was not built (espeak-ng and flite are missing)")
+        folder = os.path.join(self.work, name)
+        os.makedirs(folder, exist_ok=True)
+        refs, lines = {}, []
+        for i, (*voice, text) in enumerate(jobs):
+            key = f"{name}-{i:04}"
+            refs[key] = text
+            lines.append("\t".join([os.path.join(folder, key + ".wav"), *map(str, voice), text]))
+        subprocess.run([self.speak], input="\n".join(lines) + "\n", text=True, check=True, stdout=subprocess.DEVNULL)
+        for key in refs:
+            self.pad(os.path.join(folder, key + ".wav"))
+        return refs, [os.path.join(folder, key + ".wav") for key in refs]
+
+    @staticmethod
+    def pad(path, ms=400):
+        """No one begins to speak with the first sample."""
+        with wave.open(path) as w:
+            params, pcm = w.getparams(), w.readframes(w.getnframes())
+        quiet = bytes(2 * (params.framerate * ms // 1000))
+        with wave.open(path, "wb") as w:
+            w.setparams(params)
+            w.writeframes(quiet + pcm + quiet)
+
+    def own(self):
+        with open(os.path.join(HERE, "own.txt"), encoding="utf8") as f:
+            texts = f.read().splitlines()
+        return self.spoken("own", [("e", ("en-us", "en-gb")[i // 10 % 2] + "+" + VARIANTS[i % 10], 160, 50, t)
+                                   for i, t in enumerate(texts)])
+
+    def texts(self):
+        if not self.data:
+            raise Skip("LVX_DATA is not set")
+        import texts
+        return texts, texts.load(self.data)
+
+    def heldout(self):
+        texts, (_, plain, _) = self.texts()
+        return self.spoken("heldout", [(*texts.held_voice(i)[:4], t) for i, t in enumerate(plain[:self.args.texts])])
+
+    def rms(self):
+        _, (_, plain, _) = self.texts()
+        return self.spoken("rms", [("f", "rms", "1.0", "0", t) for t in plain[:self.args.texts]])
+
+    def human(self):
+        if not self.data:
+            raise Skip("LVX_DATA is not set")
+        folder = os.path.join(self.data, "speech")
+        with open(os.path.join(folder, "dev.tsv"), encoding="utf8", newline="") as f:
+            rows = [r for r in csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE) if r["lang"] == "en"]
+        return ({wer.file_id(r["path"]): r["text"] for r in rows}, [os.path.join(folder, r["path"]) for r in rows])
+
+    # ---- recognisers ----
+
+    def transcribe(self, name, paths, *more):
+        out = os.path.join(self.work, name + ".jsonl")
+        began = time.monotonic()
+        with open(out, "w", encoding="utf8") as f:
+            rc = subprocess.run([self.lumivox, "transcribe", "--format", "json", "--jobs", str(self.args.jobs), *more,
+                                 *paths], stdout=f).returncode
+        if rc:
+            print(f"{name}: lumivox transcribe ended with {rc}", file=sys.stderr)
+        took = time.monotonic() - began
+        with open(out, encoding="utf8") as f:
+            return f.read().splitlines(), took
+
+    def sphinx_text(self, paths):
+        if not shutil.which("pocketsphinx_batch") or not os.path.isdir(SPHINX):
+            raise Skip("pocketsphinx and pocketsphinx-en-us are not installed")
+        folder = os.path.join(self.work, "sphinx")
+        os.makedirs(folder, exist_ok=True)
+        for p in paths:
+            subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", p, "-ac", "1", "-ar", "16000",
+                            os.path.join(folder, wer.file_id(p) + ".wav")], check=True)
+        ctl, hyp = os.path.join(folder, "list"), os.path.join(folder, "hyp")
+        with open(ctl, "w", encoding="utf8") as f:
+            f.write("\n".join(wer.file_id(p) for p in paths) + "\n")
+        subprocess.run(["pocketsphinx_batch", "-adcin", "yes", "-cepdir", folder, "-cepext", ".wav", "-ctl", ctl,
+                        "-hyp", hyp, "-hmm", SPHINX + "/en-us", "-lm", SPHINX + "/en-us.lm.bin",
+                        "-dict", SPHINX + "/cmudict-en-us.dict", "-logfn", os.devnull], check=True)
+        with open(hyp, encoding="utf8") as f:
+            rows = (line.rstrip().rsplit("(", 1) for line in f)
+            return {tail.rstrip(")").split()[0]: text for text, tail in rows}
+
+    # ---- sets ----
+
+    def speech(self, name):
+        refs, paths = getattr(self, name)()
+        lines, took = self.transcribe(name, paths)
+        self.keep_refs(name, refs)
+        r = wer.score(refs, wer.read_json_lines(lines))
+        print(wer.show(name, r) + f"  ({took:.0f} s)", flush=True)
+        return r
+
+    def sphinx(self, name):
+        refs, paths = self.human()
+        r = wer.score(refs, self.sphinx_text(paths))
+        print(wer.show("sphinx (recordings of human)", r), flush=True)
+        return r
+
+    def translation(self, name):
+        texts, (_, _, pairs) = self.texts()
+        pairs = pairs[:self.args.texts]
+        refs, paths = self.spoken("translation", [(*texts.held_voice(i)[:4], a) for i, (a, _) in enumerate(pairs)])
+        lines, _ = self.transcribe(name, paths, "--translate-to", "de")
+        hyps = wer.read_json_lines(lines, "translation")
+        hs, rs = [hyps.get(k, "") for k in refs], [list(b) for _, b in pairs]
+        r = wer.score(refs, wer.read_json_lines(lines))
+        print(wer.show("translation: its English", r))
+        out = {"bleu": bleu.bleu(rs, hs), "chrf": bleu.chrf(rs, hs), "source_wer": r["wer"]}
+        print(f"{'translation to de':<28} BLEU {out['bleu']:.1f}  chrF2 {out['chrf']:.1f}  {len(hs)} texts", flush=True)
+        return out
+
+    def keep_refs(self, name, refs):
+        with open(os.path.join(self.work, name + ".ref.tsv"), "w", encoding="utf8") as f:
+            f.writelines(f"{k}\t{t}\n" for k, t in refs.items())
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("sets", nargs="*", metavar="SET")
+    ap.add_argument("--jobs", type=int, default=4, help="recordings side by side (default 4)")
+    ap.add_argument("--texts", type=int, default=400, help="sentences of a spoken set (default 400: all)")
+    ap.add_argument("--keep", metavar="DIR")
+    ap.add_argument("--json", metavar="FILE", help="the figures, for other programs")
+    a = ap.parse_args()
+    sets = {"own": "speech", "heldout": "speech", "rms": "speech", "human": "speech", "sphinx": "sphinx",
+            "translation": "translation"}
+    for name in a.sets:
+        if name not in sets:
+            ap.error(f"no set '{name}'; known are {', '.join(sets)}")
+    figures = {}
+    with tempfile.TemporaryDirectory() as tmp:
+        scorer = Scorer(a, a.keep or tmp)
+        os.makedirs(scorer.work, exist_ok=True)
+        for name in a.sets or sets:
+            try:
+                figures[name] = getattr(scorer, sets[name])(name)
+            except Skip as e:
+                print(f"{name:<28} skipped: {e}", flush=True)
+    if a.json:
+        with open(a.json, "w", encoding="utf8") as f:
+            json.dump(figures, f, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
