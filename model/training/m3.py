@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 TEXT, AUDIO, IMAGE = 0, 1, 2
 PATCHES = 60
+GROUPED = True                           # experts by grouped matrix products (else all of them, masked)
 CTC_CHARS = " abcdefghijklmnopqrstuvwxyz'"
 
 
@@ -155,6 +156,10 @@ class Block(nn.Module):
     def experts(self, h, index, w):
         """h [M, D], index and w [M, top] -> [M, D]; dropless."""
         flat, k = index.reshape(-1), self.c.top
+        if h.is_cuda and h.dtype == torch.bfloat16 and not GROUPED:
+            m = torch.zeros(len(h), self.c.experts, device=h.device).scatter(1, index, w).to(h.dtype)
+            x = self.unit(torch.einsum("md,ehd->meh", h, self.w13.to(h.dtype))) * m[..., None]
+            return torch.einsum("meh,edh->md", x, self.w2.to(h.dtype))
         if h.is_cuda and h.dtype == torch.bfloat16:
             order = flat.to(torch.uint8).argsort(stable=True)
             inverse = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=h.device))
@@ -206,8 +211,17 @@ class M3(nn.Module):
     def slot_input(self, mel, prev):
         x = self.audio_norm(self.audio(mel))
         for i, p in enumerate(self.lane_in):
-            x = x + p(F.embedding(prev[..., i], self.embed).to(x.dtype))
+            x = x + p(self.fed(prev[..., i]).to(x.dtype))
         return x
+
+    def fed(self, ids):
+        """Embeddings; PAD apart, so that its gradient is a sum and not thousands of additions to one row."""
+        if not self.training:
+            return F.embedding(ids, self.embed)
+        pad = ids == self.c.pad
+        spread = torch.arange(ids.numel(), device=ids.device).view(ids.shape) % self.c.vocab
+        e = F.embedding(torch.where(pad, spread, ids), self.embed)
+        return torch.where(pad[..., None], self.embed[self.c.pad], e)
 
     def patch_input(self, patches):
         x = self.image_norm(self.image(patches))

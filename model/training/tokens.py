@@ -3,8 +3,6 @@
 joint piece has the lowest id, as tokenizer.json's merges by rank do."""
 import json
 
-import m3  # noqa: F401  (same folder)
-
 END, PAD = "▁", 3
 
 

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Speech for training. Makers (processes of this file) speak sentences without end and leave shards
+`WORK/made/NAME.{pcm,pkl}`; decode() turns recordings into 16 kHz samples."""
+import os
+import pickle
+import random
+import subprocess
+import sys
+import time
+import wave
+import zlib
+
+import numpy as np
+
+import texts
+
+
+def speak(jobs, synth, base, espeak_parent=None):
+    """jobs: [(voice fields, text)] -> (int16 samples, [(job, offset, samples, word ends in ms)])."""
+    with open(base + ".txt", "w", encoding="utf8") as f:
+        for i, (voice, text) in enumerate(jobs):
+            f.write("\t".join((str(i), *voice, text)) + "\n")
+    with open(base + ".txt") as f:
+        subprocess.run([synth, base] + ([espeak_parent] if espeak_parent else []), stdin=f, check=False,
+                       stderr=subprocess.DEVNULL)
+    pcm, rows = np.fromfile(base + ".pcm", np.int16), []
+    for line in open(base + ".tsv"):
+        i, off, n, ends = line.rstrip("\n").split("\t")
+        ends = [int(e) for e in ends.split(",") if e]
+        i, off, n = int(i), int(off), int(n)
+        ok = off + n <= len(pcm) and n > 4000 and len(ends) == len(jobs[i][1].split(" ")) and 0 < ends[-1] <= n / 16 + 50
+        if ok and np.abs(pcm[off:off + n]).max() > 500:
+            rows.append((i, off, n, ends))
+    for x in (".txt", ".tsv", ".pcm"):
+        os.unlink(base + x)
+    return pcm, rows
+
+
+def maker(data, work, synth, espeak_data, seed, count):
+    train, rng = texts.load(data)[0], random.Random(seed)
+    paired = [i for i, x in enumerate(train) if x[1]]
+    single = [i for i, x in enumerate(train) if not x[1]]
+    usable, out, k = texts.variants(espeak_data), os.path.join(work, "made"), 0
+    while not os.path.exists(os.path.join(work, "stop")):
+        if len(os.listdir(out)) > 60:
+            time.sleep(0.5)
+            continue
+        jobs, ids = [], []
+        first = count // 4 if k == 0 else count              # something to begin with, soon
+        while len(jobs) < first:
+            voice = texts.pick_voice(rng, usable)
+            for _ in range(rng.randint(1, 4)):
+                t = rng.choice(paired if rng.random() < 0.55 else single)
+                jobs.append((voice, train[t][0]))
+                ids.append(t)
+        pcm, rows = speak(jobs, synth, os.path.join(work, f"m{seed}"), os.path.dirname(espeak_data.rstrip("/")))
+        meta = [(ids[i], off, n, np.array(ends, np.int32), zlib.crc32("".join(jobs[i][0]).encode()))
+                for i, off, n, ends in rows]
+        name = os.path.join(out, f"{seed}-{k}")
+        pcm.tofile(name + ".pcm")
+        pickle.dump(meta, open(name + ".tmp", "wb"))
+        os.rename(name + ".tmp", name + ".pkl")
+        k += 1
+
+
+def start_makers(n, data, work, synth, espeak_data, seed=1000, count=1200):
+    os.makedirs(os.path.join(work, "made"), exist_ok=True)
+    return [subprocess.Popen(["nice", "-n", "5", sys.executable, os.path.abspath(__file__), data, work, synth, espeak_data,
+                              str(seed + i), str(count)]) for i in range(n)]
+
+
+def recordings(data, part):
+    """[(file, speaker, text, source)] of English recordings, without held-out sentences in `train`."""
+    out = []
+    for line in open(os.path.join(data, "speech", part + ".tsv"), encoding="utf8").read().split("\n")[1:]:
+        f = line.split("\t")
+        if len(f) == 5 and f[2] == "en" and not (part == "train" and texts.held(f[4])):
+            out.append((os.path.join(data, "speech", f[0]), f[3], texts.clean(f[4]), f[0].split("/")[0]))
+    return out
+
+
+def decode(files, work, jobs=16):
+    """Ogg Opus files -> list of int16 arrays at 16 kHz (None where it fails)."""
+    folder = os.path.join(work, "wav")
+    os.makedirs(folder, exist_ok=True)
+    lines = "".join(f"{f} {folder}/{i:05d}.wav\n" for i, f in enumerate(files))
+    subprocess.run(["xargs", f"-P{jobs}", "-L1", "opusdec", "--quiet", "--rate", "16000"], input=lines.encode(), check=False,
+                   stderr=subprocess.DEVNULL)
+    out = []
+    for i in range(len(files)):
+        try:
+            w = wave.open(f"{folder}/{i:05d}.wav")
+            x = np.frombuffer(w.readframes(w.getnframes()), np.int16)
+            out.append(np.ascontiguousarray(x.reshape(-1, w.getnchannels())[:, 0]))
+            os.unlink(f"{folder}/{i:05d}.wav")
+        except (OSError, wave.Error, EOFError):
+            out.append(None)
+    return out
+
+
+if __name__ == "__main__":
+    maker(*sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6]))
