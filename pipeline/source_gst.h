@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the source_gst*.c files share. GStreamer's types are in these only.
+ *
+ *   source_gst.c        life, supervisor thread: bus, stalls, reconnection
+ *   source_gst_graph.c  one attempt's pipeline: selection, branches, unit tee
+ *   source_gst_init.c   gst_init, log, the words for errors
+ */
+#ifndef LVX_PIPELINE_SOURCE_GST_H
+#define LVX_PIPELINE_SOURCE_GST_H
+
+#include "pipeline/feed.h"
+#include "pipeline/source_priv.h"
+#include "pipeline/timeline.h"
+
+#include <gst/gst.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct lvx_gst {
+	struct lvx_source base;
+	struct lvx_source_params params; /* strings owned */
+	char shown[256];		 /* the URI for messages */
+	char *uri;
+	bool live, remote;
+	struct lvx_ring *ring; /* borrowed */
+	struct lvx_source_callbacks cb;
+	struct lvx_feed *feed;
+
+	pthread_t thread;
+	_Atomic bool stop;
+	struct lvx_state_teller teller; /* supervisor's */
+
+	/* This attempt. The pipeline is the supervisor's; streaming threads use the rest. */
+	GstElement *pipeline, *decoder;
+	_Atomic int64_t last_data_us;  /* local time when something decoded came; 0: not yet */
+	_Atomic int in_feed;	       /* streaming threads that the feed may hold up */
+	_Atomic int no_media;	       /* enum lvx_no_media */
+	_Atomic bool bad_channel;
+	_Atomic bool selected_sound, selected_pictures;
+
+	pthread_mutex_t lock;
+	/* {lock} */
+	struct lvx_timeline timeline;
+	gchar *sound_id, *picture_id; /* ids of the streams chosen */
+	int64_t pictures_end_us;
+
+	/* Counted over all attempts. */
+	_Atomic uint64_t reconnects, decode_errors, wraps;
+	_Atomic int64_t duration_us;
+};
+
+enum lvx_no_media { LVX_MEDIA_FINE, LVX_NO_SOUND, LVX_NOTHING, LVX_NO_SUCH_TRACK };
+
+/* source_gst_graph.c */
+enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err);
+void lvx_gst_graph_drop(struct lvx_gst *g); /* stops; joins its streaming threads */
+
+/* source_gst_init.c */
+enum lvx_status lvx_gst_init(struct lvx_error *err);
+/* The words for an error of GStreamer's. */
+void lvx_gst_describe(const GError *error, const char *debug, char *out, size_t size);
+/* Whether trying again could help. */
+bool lvx_gst_transient(const GError *error);
+/* Decoder errors that the log shows below `pipeline` count there. */
+void lvx_gst_count_errors(GstElement *pipeline, _Atomic uint64_t *count);
+
+#endif

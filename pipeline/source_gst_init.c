@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipeline/source_gst.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const count_key = "lvx-decode-errors";
+
+static GQuark count_quark(void)
+{
+	return g_quark_from_static_string(count_key);
+}
+
+void lvx_gst_count_errors(GstElement *pipeline, _Atomic uint64_t *count)
+{
+	g_object_set_qdata(G_OBJECT(pipeline), count_quark(), (gpointer)count);
+}
+
+/*
+ * A frame that a decoder gives up is no message on the bus, only the log line
+ * "error: ..." of its base class: count from there.
+ */
+static void count_decoder_error(GObject *object, const char *text)
+{
+	if (!object || !GST_IS_ELEMENT(object) || strncmp(text, "error: ", 7) != 0)
+		return;
+	GstObject *o = gst_object_ref(GST_OBJECT(object));
+	while (o) {
+		_Atomic uint64_t *count = g_object_get_qdata(G_OBJECT(o), count_quark());
+		if (count)
+			atomic_fetch_add(count, 1);
+		GstObject *parent = count ? NULL : gst_object_get_parent(o);
+		gst_object_unref(o);
+		o = parent;
+	}
+}
+
+static void on_log(GstDebugCategory *category, GstDebugLevel level, const gchar *file,
+	const gchar *function, gint line, GObject *object, GstDebugMessage *message, gpointer user)
+{
+	(void)file;
+	(void)function;
+	(void)line;
+	(void)user;
+	if (level > GST_LEVEL_WARNING)
+		return;
+	const gchar *text = gst_debug_message_get(message);
+	if (!text)
+		return;
+	const char *name = gst_debug_category_get_name(category);
+	if (strcmp(name, "audiodecoder") == 0 || strcmp(name, "videodecoder") == 0)
+		count_decoder_error(object, text);
+	lvx_log_debug("gstreamer: %s: %s", name, text);
+}
+
+static struct lvx_error init_error;
+
+static void init_once(void)
+{
+	GError *error = NULL;
+	/* A scan of plug-ins in a fork of a process with threads can hang. */
+	gst_registry_fork_set_enabled(FALSE);
+	if (!gst_init_check(NULL, NULL, &error)) {
+		lvx_fail(&init_error, LVX_EIO, "gstreamer: %s", error ? error->message : "init");
+		g_clear_error(&error);
+		return;
+	}
+	/* In parentheses: the macros of the same names are not ISO C. */
+	(gst_debug_remove_log_function)(gst_debug_log_default);
+	(gst_debug_add_log_function)(on_log, NULL, NULL);
+	if (!getenv("GST_DEBUG")) {
+		gst_debug_set_active(TRUE);
+		gst_debug_set_default_threshold(GST_LEVEL_WARNING);
+	}
+	/* Unlike rtmpsrc's, its connecting can be interrupted. */
+	GstPluginFeature *f = gst_registry_lookup_feature(gst_registry_get(), "rtmp2src");
+	if (f) {
+		gst_plugin_feature_set_rank(f, GST_RANK_PRIMARY + 10);
+		gst_object_unref(f);
+	}
+}
+
+enum lvx_status lvx_gst_init(struct lvx_error *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, init_once);
+	if (init_error.status != LVX_OK)
+		return lvx_fail(err, init_error.status, "%s", init_error.msg);
+	return LVX_OK;
+}
+
+static const char *words(const GError *e)
+{
+	if (e->domain == GST_RESOURCE_ERROR) {
+		switch (e->code) {
+		case GST_RESOURCE_ERROR_NOT_FOUND:
+			return "not found";
+		case GST_RESOURCE_ERROR_NOT_AUTHORIZED:
+			return "access denied";
+		case GST_RESOURCE_ERROR_OPEN_READ:
+		case GST_RESOURCE_ERROR_OPEN_READ_WRITE:
+			return "cannot be opened";
+		case GST_RESOURCE_ERROR_READ:
+			return "reading failed";
+		case GST_RESOURCE_ERROR_BUSY:
+			return "is busy";
+		default:
+			return "input failed";
+		}
+	}
+	if (e->domain == GST_STREAM_ERROR) {
+		switch (e->code) {
+		case GST_STREAM_ERROR_TYPE_NOT_FOUND:
+		case GST_STREAM_ERROR_WRONG_TYPE:
+			return "is no media that can be decoded";
+		case GST_STREAM_ERROR_CODEC_NOT_FOUND:
+			return "no decoder for this media";
+		case GST_STREAM_ERROR_DECRYPT:
+		case GST_STREAM_ERROR_DECRYPT_NOKEY:
+			return "is encrypted";
+		case GST_STREAM_ERROR_DEMUX:
+			return "the container is broken or truncated";
+		case GST_STREAM_ERROR_DECODE:
+			return "decoding failed";
+		default:
+			return "is broken or no media";
+		}
+	}
+	if (e->domain == GST_CORE_ERROR && e->code == GST_CORE_ERROR_MISSING_PLUGIN)
+		return "no decoder for this media";
+	return "failed";
+}
+
+void lvx_gst_describe(const GError *error, const char *debug, char *out, size_t size)
+{
+	/* GStreamer puts "file(line): function (): path:\n" before what matters. */
+	const char *more = debug ? strchr(debug, '\n') : NULL;
+	more = more ? more + 1 : "";
+	int len = (int)strcspn(more, "\n");
+	/* souphttpsrc repeats the URL, with what is secret in it. */
+	const char *url = strstr(more, ", URL:");
+	if (url && url - more < len)
+		len = (int)(url - more);
+	snprintf(out, size, "%s (%s%s%.*s)", words(error), error->message, len ? " " : "",
+		len < 160 ? len : 160, more);
+}
+
+bool lvx_gst_transient(const GError *e)
+{
+	return e->domain == GST_RESOURCE_ERROR && e->code != GST_RESOURCE_ERROR_NOT_FOUND &&
+	       e->code != GST_RESOURCE_ERROR_NOT_AUTHORIZED;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Test help: runs a source or push into a ring and keeps all that comes out. */
+#ifndef LVX_TESTS_PIPELINE_DRAIN_H
+#define LVX_TESTS_PIPELINE_DRAIN_H
+
+#include "pipeline/ring.h"
+#include "pipeline/source.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { DRAIN_PIECES = 256, DRAIN_PICTURES = 2048, DRAIN_STATES = 64 };
+
+struct drain {
+	struct lvx_ring *ring;
+	struct lvx_cursor *cursor;
+	struct lvx_bell *bell;
+	struct lvx_source_callbacks cb;
+
+	float *pcm;
+	size_t n, cap;
+	struct piece {
+		size_t at;	/* index in pcm */
+		int64_t pts_us; /* of that sample */
+	} pieces[DRAIN_PIECES]; /* one per contiguous run */
+	int n_pieces;
+	int64_t picture_us[DRAIN_PICTURES];
+	uint8_t picture_mid[DRAIN_PICTURES][3]; /* its middle pixel */
+	int n_pictures;
+	bool ended;
+
+	pthread_mutex_t lock;
+	enum lvx_source_state states[DRAIN_STATES];
+	int n_states;
+	char msg[512]; /* of the last state that had one */
+	_Atomic uint64_t units[2], unit_bytes[2];
+	_Atomic int64_t unit_pts[2]; /* the last */
+};
+
+/* mode PACED has a blocking cursor. width 0: no pictures. */
+void drain_init(struct drain *d, enum lvx_ring_mode mode, uint32_t width, uint32_t height);
+/* Reads until the end, or timeout_us. True: it ended. */
+bool drain_run(struct drain *d, int64_t timeout_us);
+/* Reads what is there. */
+void drain_some(struct drain *d);
+void drain_finish(struct drain *d);
+
+bool drain_saw(struct drain *d, enum lvx_source_state state);
+int64_t drain_end_us(const struct drain *d); /* end of the last sample */
+
+/* Runs uri through with the given parameters (uri is put in) and closes it. */
+enum lvx_status drain_uri(struct drain *d, struct lvx_source_params *params, const char *uri,
+	struct lvx_source_stats *stats, struct lvx_error *err);
+
+/* Root mean square over [from, from + n), and the power of frequency hz in it
+ * as a share of the whole. */
+double rms(const float *pcm, size_t n);
+double tone_share(const float *pcm, size_t n, double hz, double rate);
+
+/* ffmpeg, quietly: returns true if it worked. */
+bool run_command(const char *fmt, ...) LVX_PRINTF(1, 2);
+/* A fresh directory for this test's files. */
+const char *scratch_dir(void);
+void scratch_remove(void);
+
+#endif
