@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A small client of lumivoxd (docs/PROTOCOL.md). No dependencies; a browser, or Node with a WebSocket class.
+ *
+ *   const client = new LumivoxClient("http://127.0.0.1:8437");
+ *   const { streams } = await client.streams();
+ *   const watch = client.subscribe("news", { from: "start" }, (event) => console.log(event));
+ *   watch.close();
+ *   const push = await client.push({ format: "container" });
+ *   push.send(bytes); push.finish(); await push.done;
+ *
+ * Subscriptions survive lost connections: they resume after the last event that was seen. Events of the client:
+ * "hello" (detail: the daemon's hello), "state" (detail: "connecting", "open" or "lost"), "error" (detail: the error).
+ */
+export class LumivoxClient extends EventTarget {
+  #url; #token; #WebSocket; #socket = null; #subscriptions = new Map(); #refs = new Map();
+  #ref = 0; #retry = 0; #timer = 0; #closed = false; #heard = 0; #alive = 0;
+
+  constructor(url, { token = "", WebSocket = globalThis.WebSocket } = {}) {
+    super();
+    this.#url = new URL(url);
+    this.#token = token;
+    this.#WebSocket = WebSocket;
+  }
+
+  /** GET /api/streams. */
+  async streams() {
+    const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
+    const reply = await fetch(new URL("api/streams", this.#url), { headers });
+    const body = await reply.json().catch(() => ({}));
+    if (!reply.ok) throw Object.assign(new Error(body.error?.message ?? reply.statusText), { code: body.error?.code, status: reply.status });
+    return body;
+  }
+
+  /**
+   * Events of a stream go to onEvent: text, state, gap, end, activity, and "subscribed" each time it begins (again).
+   * One subscription a stream; a second replaces the first. Returns { close() }.
+   */
+  subscribe(stream, { lanes, from = "now", activity = false } = {}, onEvent) {
+    const sub = { stream, lanes, from, activity, onEvent, key: null, done: false };
+    this.#subscriptions.set(stream, sub);
+    if (this.#socket?.readyState === 1) this.#ask(sub);
+    else this.#connect();
+    return {
+      close: () => {
+        sub.done = true;
+        if (this.#subscriptions.get(stream) !== sub) return;
+        this.#subscriptions.delete(stream);
+        this.#send({ type: "unsubscribe", stream });
+      },
+    };
+  }
+
+  /**
+   * Opens a connection of its own and begins a stream. Resolves to { stream, epoch, send(bytes), finish(), close(),
+   * bufferedAmount, done }; done resolves to the daemon's "pushed" message.
+   */
+  push(options) {
+    return new Promise((resolve, reject) => {
+      const ws = this.#open();
+      let settle, begun = false;
+      const done = new Promise((ok, no) => { settle = { ok, no }; });
+      done.catch(() => {});
+      const fail = (message, code) => {
+        const error = Object.assign(new Error(message), { code });
+        (begun ? settle.no : reject)(error);
+        ws.close();
+      };
+      ws.onopen = () => ws.send(JSON.stringify({ type: "push", ref: "push", ...options }));
+      ws.onclose = () => fail("the connection was lost", "lost");
+      ws.onmessage = ({ data }) => {
+        const m = JSON.parse(data);
+        if (m.type === "error") fail(m.message, m.code);
+        else if (m.type === "pushed") { settle.ok(m); ws.onclose = null; ws.close(1000); }
+        else if (m.type === "pushing") {
+          begun = true;
+          resolve({
+            stream: m.stream, epoch: m.epoch, done,
+            send: (bytes) => ws.readyState === 1 && ws.send(bytes),
+            finish: () => ws.readyState === 1 && ws.send('{"type":"finish"}'),
+            close: () => ws.close(1000),
+            get bufferedAmount() { return ws.bufferedAmount; },
+          });
+        }
+      };
+    });
+  }
+
+  close() {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#alive);
+    this.#socket?.close(1000);
+  }
+
+  #open() {
+    const url = new URL("api/ws", this.#url);
+    url.protocol = url.protocol.replace("http", "ws");
+    if (this.#token) url.searchParams.set("token", this.#token);
+    return new this.#WebSocket(url.href, "lumivox.v1");
+  }
+
+  #send(message) {
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #ask(sub) {
+    const ref = ++this.#ref;
+    this.#refs.set(ref, sub);
+    this.#send({ type: "subscribe", ref, stream: sub.stream, from: sub.key ?? sub.from, activity: sub.activity, ...(sub.lanes && { lanes: sub.lanes }) });
+  }
+
+  #connect() {
+    if (this.#socket || this.#closed) return;
+    this.#tell("state", "connecting");
+    const ws = this.#socket = this.#open();
+    clearInterval(this.#alive);
+    ws.onopen = () => {
+      this.#retry = 0;
+      this.#heard = Date.now();
+      this.#tell("state", "open");
+      for (const sub of this.#subscriptions.values()) this.#ask(sub);
+      // A connection that died without a word is noticed by the pong that does not come.
+      this.#alive = setInterval(() => {
+        if (Date.now() - this.#heard > 25000) ws.close();
+        else this.#send({ type: "ping" });
+      }, 10000);
+    };
+    ws.onmessage = ({ data }) => {
+      this.#heard = Date.now();
+      this.#take(JSON.parse(data));
+    };
+    ws.onclose = () => {
+      clearInterval(this.#alive);
+      this.#socket = null;
+      this.#refs.clear();
+      if (this.#closed) return;
+      this.#tell("state", "lost");
+      this.#again();
+    };
+  }
+
+  #again() {
+    clearTimeout(this.#timer);
+    const wait = Math.min(10000, 500 * 2 ** this.#retry++);
+    this.#timer = setTimeout(() => this.#connect(), wait);
+  }
+
+  #take(m) {
+    if (m.type === "hello") return this.#tell("hello", m);
+    if (m.type === "error") {
+      const sub = this.#refs.get(m.ref);
+      this.#refs.delete(m.ref);
+      // The stream is not there (yet, or not yet again): ask once more in a while.
+      if (sub && !sub.done && m.code === "not_found") setTimeout(() => this.#subscriptions.get(sub.stream) === sub && this.#ask(sub), 2000);
+      return this.#tell("error", m);
+    }
+    if (m.type === "subscribed") this.#refs.delete(m.ref);
+    const sub = this.#subscriptions.get(m.stream);
+    if (!sub) return;
+    if (m.seq !== undefined && m.type !== "subscribed") sub.key = { epoch: m.epoch, seq: m.seq };
+    sub.onEvent?.(m);
+  }
+}
