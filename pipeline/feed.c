@@ -19,13 +19,14 @@ static const int64_t leap_us = 60000000;
 /* A track of sound that brings nothing for so long counts as none for now. */
 static const int64_t sound_idle_us = 3000000;
 static const int64_t poll_us = 50000;
+static const int64_t starved_us = 200000;
 
 enum { SILENCE = 1600 };
 
 struct lvx_feed {
 	struct lvx_ring *ring;
 	struct lvx_ring_params rp;
-	bool pace;
+	bool pace, one_thread;
 	struct lvx_pcm *pcm;	   /* sound's thread */
 	struct lvx_scaler *scaler; /* pictures' thread; NULL: no pictures */
 	bool have_picture;	   /* pictures' thread */
@@ -59,6 +60,7 @@ enum lvx_status lvx_feed_create(
 		return lvx_fail(err, LVX_ENOMEM, "source: out of memory");
 	feed->ring = params->ring;
 	feed->pace = params->pace;
+	feed->one_thread = params->one_thread;
 	lvx_ring_get_params(params->ring, &feed->rp);
 	enum lvx_status st = lvx_pcm_create(
 		&feed->pcm, feed->rp.sample_rate, params->channel, emit, feed, err);
@@ -140,7 +142,7 @@ static enum lvx_status wait_time(struct lvx_feed *feed, int64_t pts_us)
 /* Waits until no picture before end_us can come any more. */
 static enum lvx_status wait_frontier(struct lvx_feed *feed, int64_t end_us)
 {
-	if (feed->rp.mode != LVX_RING_PACED)
+	if (feed->rp.mode != LVX_RING_PACED || feed->one_thread)
 		return LVX_OK;
 	pthread_mutex_lock(&feed->lock);
 	int64_t until_us = lvx_now_us() + (feed->pace ? patience_paced_us : patience_us);
@@ -289,6 +291,7 @@ enum lvx_status lvx_feed_picture(
 	/* The silence first: then no slot that this picture is in is whole yet. */
 	if (st == LVX_OK && !sound)
 		st = fill_silence(feed, pts_us);
+	int64_t begun_us = lvx_now_us();
 	while (st == LVX_OK) {
 		enum lvx_status w = lvx_ring_write_picture(feed->ring, rgb, pts_us);
 		if (w != LVX_AGAIN)
@@ -296,6 +299,8 @@ enum lvx_status lvx_feed_picture(
 		if (!lvx_ring_wait_picture_room(feed->ring, poll_us) ||
 			atomic_load(&feed->interrupted))
 			return LVX_END;
+		if (feed->one_thread && lvx_now_us() - begun_us > starved_us)
+			break; /* the sound that its readers wait for is behind us */
 		/* Its readers wait for sound; if that waits for us, nothing ever moves. */
 		if (!has_sound(feed, pts_us, sound_idle_us / 2))
 			st = fill_silence(feed, pts_us);

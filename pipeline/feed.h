@@ -27,6 +27,7 @@ struct lvx_feed_params {
 	struct lvx_ring *ring; /* borrowed */
 	int channel;	       /* -1: mix down */
 	bool pace;	       /* by the clock: nothing is written before its time */
+	bool one_thread;       /* both media come from one: neither waits for the other */
 };
 
 enum lvx_status lvx_feed_create(

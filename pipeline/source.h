@@ -76,7 +76,7 @@ enum lvx_status lvx_source_open(struct lvx_source **out, const struct lvx_source
 void lvx_source_close(struct lvx_source *source);
 
 struct lvx_source_stats {
-	uint64_t pts_wraps;	/* 33-bit wraps bridged */
+	uint64_t pts_wraps;	/* 33-bit wraps of MPEG-TS clocks bridged */
 	uint64_t pts_jumps;	/* discontinuities */
 	uint64_t reconnects;
 	uint64_t decode_errors;
@@ -118,10 +118,12 @@ enum lvx_status lvx_push_open(struct lvx_push **out, const struct lvx_push_param
  * Hands over bytes; chunk sizes are free (a sample may straddle two). Never
  * blocks: LVX_AGAIN with *taken < len when the queue is full (the bytes from
  * *taken on are the caller's to offer again; `on_room` of lvx_push_set_room
- * tells when). One thread.
+ * tells when). LVX_END: it has finished or failed, and takes no more. One thread.
  */
-enum lvx_status lvx_push_write(struct lvx_push *push, const uint8_t *data, size_t len, size_t *taken);
-/* on_room is called, from the decoding thread, when a full queue has room again. */
+enum lvx_status lvx_push_write(
+	struct lvx_push *push, const uint8_t *data, size_t len, size_t *taken);
+/* on_room is called, from the decoding thread, when a full queue has room again.
+ * Set before the first write. */
 void lvx_push_set_room(struct lvx_push *push, void (*on_room)(void *user), void *user);
 void lvx_push_finish(struct lvx_push *push); /* no more bytes: decode the rest, then end */
 void lvx_push_close(struct lvx_push *push);  /* abort and join; NULL is fine */
