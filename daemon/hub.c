@@ -383,6 +383,17 @@ struct lvx_hub_stream *lvx_hub_find(struct lvx_hub *hub, const char *id)
 	return s;
 }
 
+bool lvx_hub_is_taken(struct lvx_hub *hub, const char *id)
+{
+	if (!id)
+		return false;
+	pthread_mutex_lock(&hub->lock);
+	struct lvx_hub_stream *s = find(hub, id);
+	bool taken = s && !has_ended(s);
+	pthread_mutex_unlock(&hub->lock);
+	return taken;
+}
+
 size_t lvx_hub_list(struct lvx_hub *hub, struct lvx_hub_stream **out, size_t max)
 {
 	size_t n = 0;
@@ -419,7 +430,7 @@ void lvx_hub_reap(struct lvx_hub *hub)
 {
 	struct lvx_hub_stream *gone = NULL;
 	pthread_mutex_lock(&hub->lock);
-	for (struct lvx_hub_stream **p = &hub->first; *p;) {
+	for (struct lvx_hub_stream **p = &hub->first; *p && !hub->stopping;) {
 		struct lvx_hub_stream *s = *p;
 		if (is_over(s, hub->params.linger_us)) {
 			*p = s->next_in_list;
@@ -446,7 +457,7 @@ bool lvx_hub_shutdown(struct lvx_hub *hub, int64_t timeout_us)
 		want_close(s, "shutdown");
 	pthread_mutex_unlock(&hub->lock);
 
-	/* Only this thread and reap, which has ceased, change the list now. */
+	/* Nobody changes the list any more: open and reap look at `stopping`. */
 	int64_t deadline_us = lvx_wall_us() + timeout_us;
 	struct timespec ts = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
 	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list) {

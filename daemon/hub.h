@@ -81,6 +81,8 @@ struct lvx_hub_spec {
 enum lvx_status lvx_hub_open(struct lvx_hub *hub, const struct lvx_hub_spec *spec,
 	struct lvx_hub_stream **out, struct lvx_error *err);
 struct lvx_hub_stream *lvx_hub_find(struct lvx_hub *hub, const char *id); /* referenced, or NULL */
+/* Is there a stream of that name that has not ended? NULL: no. */
+bool lvx_hub_is_taken(struct lvx_hub *hub, const char *id);
 /* References of at most max streams in the order of their making; returns how many. */
 size_t lvx_hub_list(struct lvx_hub *hub, struct lvx_hub_stream **out, size_t max);
 void lvx_hub_unref(struct lvx_hub_stream *s); /* NULL is fine */

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HTTP on the socket thread: who may, request bodies, replies, files of the page. */
+#include "daemon/server_priv.h"
+
+#include "base/log.h"
+#include "daemon/auth.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+	HEADERS_MAX = 2048,
+	CHUNK = 16384,
+	/* A body longer than LVX_MESSAGE_BYTES_MAX is read and thrown away up to here, so
+	 * that the client gets to read the answer; beyond, it is cut off. */
+	DISCARD_MAX = 8 << 20,
+};
+
+struct lvx_http_request {
+	char method[10];
+	char path[512];
+	char origin[256];	/* "" or an allowed one, to be echoed */
+	bool refused;		/* decided before the body was read: the reply stands */
+	bool body_expected;
+	size_t body_seen;
+	struct lvx_text body;
+	struct lvx_http_reply reply;
+	size_t sent;		/* of reply.body */
+};
+
+static const char *const method_names[] = {
+	[LWSHUMETH_GET] = "GET",
+	[LWSHUMETH_POST] = "POST",
+	[LWSHUMETH_OPTIONS] = "OPTIONS",
+	[LWSHUMETH_PUT] = "PUT",
+	[LWSHUMETH_PATCH] = "PATCH",
+	[LWSHUMETH_DELETE] = "DELETE",
+	[LWSHUMETH_CONNECT] = "CONNECT",
+	[LWSHUMETH_HEAD] = "HEAD",
+	[LWSHUMETH_COLON_PATH] = "?",
+};
+
+/* ---- who may ---- */
+
+static void header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
+{
+	if (lws_hdr_copy(wsi, out, (int)size, token) < 0)
+		out[0] = '\0';
+}
+
+static bool token_fits(struct lvx_server *server, struct lws *wsi)
+{
+	char value[600];
+	header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, value, sizeof(value));
+	const char *given = lvx_auth_bearer(value);
+	if (!given)
+		given = lws_get_urlarg_by_name(wsi, "token=", value, sizeof(value));
+	return given && lvx_auth_same(server->params.token, given);
+}
+
+/*
+ * Checks Host, Origin and, if `secret`, the token. True: come in. Else the reply
+ * says why not. origin: the allowed Origin of the request, or "".
+ */
+static bool admit(struct lvx_server *server, struct lws *wsi, bool secret, char *origin,
+	size_t origin_size, struct lvx_http_reply *reply)
+{
+	const struct lvx_server_params *p = &server->params;
+	char host[256];
+	header(wsi, WSI_TOKEN_HOST, host, sizeof(host));
+	header(wsi, WSI_TOKEN_ORIGIN, origin, origin_size);
+	/* A foreign name that resolves to 127.0.0.1 is somebody's page rebinding its DNS. */
+	if (server->loopback && !p->token && !lvx_auth_is_loopback(host)) {
+		origin[0] = '\0';
+		lvx_http_fail(reply, LVX_API_FORBIDDEN,
+			"the Host header '%.100s' does not mean this machine", host);
+		return false;
+	}
+	if (origin[0] && !lvx_auth_origin(origin, host, p->allow_origin)) {
+		lvx_http_fail(reply, LVX_API_FORBIDDEN,
+			"origin %.100s is not allowed (--allow-origin)", origin);
+		origin[0] = '\0';
+		return false;
+	}
+	if (secret && p->token && !token_fits(server, wsi)) {
+		lvx_http_fail(reply, LVX_API_UNAUTHORIZED,
+			"a token is needed: 'Authorization: Bearer TOKEN', or ?token=TOKEN");
+		return false;
+	}
+	return true;
+}
+
+/* ---- replying ---- */
+
+static bool add_header(struct lws *wsi, const char *name, const char *value, unsigned char **p,
+	unsigned char *end)
+{
+	return lws_add_http_header_by_name(wsi, (const unsigned char *)name,
+		       (const unsigned char *)value, (int)strlen(value), p, end) == 0;
+}
+
+static bool add_cors(struct lws *wsi, const char *origin, unsigned char **p, unsigned char *end)
+{
+	if (!origin[0])
+		return true;
+	return add_header(wsi, "access-control-allow-origin:", origin, p, end) &&
+	       add_header(wsi, "vary:", "Origin", p, end) &&
+	       add_header(wsi, "access-control-allow-methods:", "GET, POST, PATCH, DELETE", p,
+		       end) &&
+	       add_header(wsi, "access-control-allow-headers:", "Authorization, Content-Type", p,
+		       end);
+}
+
+/* Writes the head; 0, or -1 to hang up. */
+static int write_head(struct lws *wsi, const struct lvx_http_reply *reply, const char *origin)
+{
+	unsigned char buf[LWS_PRE + HEADERS_MAX], *start = buf + LWS_PRE, *p = start;
+	unsigned char *end = buf + sizeof(buf) - 1;
+	bool bare = reply->status == 204;
+	if (lws_add_http_common_headers(wsi, (unsigned)reply->status,
+		    reply->type ? reply->type : "text/plain",
+		    bare ? LWS_ILLEGAL_HTTP_CONTENT_LEN : reply->body.len, &p, end))
+		return -1;
+	if (!add_header(wsi, "cache-control:", "no-store", &p, end) ||
+		!add_header(wsi, "x-content-type-options:", "nosniff", &p, end) ||
+		!add_cors(wsi, origin, &p, end))
+		return -1;
+	if (reply->status == 401 && !add_header(wsi, "www-authenticate:", "Bearer", &p, end))
+		return -1;
+	return lws_finalize_write_http_header(wsi, start, &p, end);
+}
+
+static int finish_transaction(struct lws *wsi)
+{
+	return lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int begin_reply(struct lvx_server *server, struct lws *wsi, struct lvx_http_request *r)
+{
+	if (r->reply.status >= 400)
+		server->requests_refused++;
+	if (write_head(wsi, &r->reply, r->origin) != 0)
+		return -1;
+	if (r->reply.body.len == 0 || strcmp(r->method, "HEAD") == 0)
+		return finish_transaction(wsi);
+	lws_callback_on_writable(wsi);
+	return 0;
+}
+
+static int write_body(struct lws *wsi, struct lvx_http_request *r)
+{
+	unsigned char buf[LWS_PRE + CHUNK];
+	if (!r || r->reply.status == 0)
+		return 0; /* a WRITEABLE that is not ours; they happen */
+	size_t left = r->reply.body.len - r->sent;
+	size_t n = left < CHUNK ? left : CHUNK;
+	memcpy(buf + LWS_PRE, r->reply.body.data + r->sent, n);
+	bool last = n == left;
+	if (lws_write(wsi, buf + LWS_PRE, n, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
+		return -1;
+	r->sent += n;
+	if (last)
+		return finish_transaction(wsi);
+	lws_callback_on_writable(wsi);
+	return 0;
+}
+
+/* ---- the page ---- */
+
+static const char *type_of(const char *path)
+{
+	static const struct {
+		const char *ending, *type;
+	} types[] = {
+		{".html", "text/html; charset=utf-8"},
+		{".js", "text/javascript; charset=utf-8"},
+		{".mjs", "text/javascript; charset=utf-8"},
+		{".css", "text/css; charset=utf-8"},
+		{".json", "application/json"},
+		{".webmanifest", "application/manifest+json"},
+		{".svg", "image/svg+xml"},
+		{".png", "image/png"},
+		{".ico", "image/x-icon"},
+		{".woff2", "font/woff2"},
+		{".txt", "text/plain; charset=utf-8"},
+		{".vtt", "text/vtt; charset=utf-8"},
+		{".wasm", "application/wasm"},
+	};
+	size_t len = strlen(path);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		size_t n = strlen(types[i].ending);
+		if (len > n && strcmp(path + len - n, types[i].ending) == 0)
+			return types[i].type;
+	}
+	return NULL;
+}
+
+/* The file of the page that the path means, under web_root and nowhere else. */
+static bool find_page(struct lvx_server *server, const char *path, char file[PATH_MAX])
+{
+	char wanted[PATH_MAX];
+	size_t root = strlen(server->web_root);
+	struct stat st;
+	/* No hidden files, no way up, whatever the decoding made of it. */
+	if (root == 0 || path[0] != '/' || strstr(path, "/.") || strchr(path, '\\'))
+		return false;
+	int n = snprintf(wanted, sizeof(wanted), "%s%s%s", server->web_root, path,
+		path[strlen(path) - 1] == '/' ? "index.html" : "");
+	if (n < 0 || (size_t)n >= sizeof(wanted) || !realpath(wanted, file))
+		return false;
+	return strncmp(file, server->web_root, root) == 0 && file[root] == '/' &&
+	       type_of(file) && stat(file, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static int serve_page(struct lws *wsi, const char *file)
+{
+	/* lws appends these as they are. */
+	static const char headers[] =
+		"cache-control: no-cache\r\n"
+		"x-content-type-options: nosniff\r\n"
+		"referrer-policy: no-referrer\r\n"
+		"content-security-policy: default-src 'self'; connect-src 'self' ws: wss:; "
+		"media-src * blob: data:; img-src 'self' data: blob:; worker-src 'self' blob:; "
+		"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n";
+	int n = lws_serve_http_file(wsi, file, type_of(file), headers, (int)sizeof(headers) - 1);
+	if (n < 0)
+		return -1;
+	return n > 0 ? finish_transaction(wsi) : 0;
+}
+
+/* ---- requests ---- */
+
+static void free_request(struct lvx_peer *peer)
+{
+	if (!peer || !peer->http)
+		return;
+	lvx_text_finish(&peer->http->body);
+	lvx_text_finish(&peer->http->reply.body);
+	free(peer->http);
+	peer->http = NULL;
+}
+
+static long content_length(struct lws *wsi)
+{
+	char value[24];
+	header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, value, sizeof(value));
+	char *end;
+	long n = strtol(value, &end, 10);
+	return value[0] && *end == '\0' ? n : 0;
+}
+
+/* Everything but the body is here. */
+static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_peer *peer)
+{
+	char *uri = NULL;
+	int uri_len = 0;
+	int method = lws_http_get_uri_and_method(wsi, &uri, &uri_len);
+	free_request(peer);
+	struct lvx_http_request *r = calloc(1, sizeof(*r));
+	if (!r)
+		return -1;
+	peer->http = r;
+	server->n_requests++;
+	snprintf(r->method, sizeof(r->method), "%s", method >= 0 ? method_names[method] : "?");
+	bool too_long = uri_len <= 0 || (size_t)uri_len >= sizeof(r->path);
+	if (!too_long)
+		snprintf(r->path, sizeof(r->path), "%.*s", uri_len, uri);
+
+	bool get = method == LWSHUMETH_GET || method == LWSHUMETH_HEAD;
+	bool api = strncmp(r->path, "/api/", 5) == 0;
+	bool secret = api || strcmp(r->path, "/metrics") == 0;
+	bool preflight = method == LWSHUMETH_OPTIONS; /* carries no token */
+	char file[PATH_MAX];
+	if (too_long)
+		lvx_http_fail(&r->reply, LVX_API_INVALID, "the path is too long");
+	else if (!admit(server, wsi, secret && !preflight, r->origin, sizeof(r->origin), &r->reply))
+		r->refused = true;
+	else if (preflight)
+		r->reply.status = 204;
+	else if (get && !secret && find_page(server, r->path, file))
+		return serve_page(wsi, file);
+	r->refused = r->reply.status != 0;
+
+	long length = content_length(wsi);
+	if (length > DISCARD_MAX || length < 0) {
+		lvx_http_fail(&r->reply, LVX_API_TOO_LARGE, "the body is longer than %d bytes",
+			LVX_MESSAGE_BYTES_MAX);
+		begin_reply(server, wsi, r);
+		return -1;
+	}
+	if (length > 0 || method == LWSHUMETH_POST || method == LWSHUMETH_PATCH ||
+		method == LWSHUMETH_PUT) {
+		r->body_expected = true;
+		if (length > 0)
+			return 0;
+	}
+	if (!r->refused)
+		lvx_http_api(server, get ? "GET" : r->method, r->path, "", 0, &r->reply);
+	return begin_reply(server, wsi, r);
+}
+
+static void on_body(struct lvx_http_request *r, const char *data, size_t len)
+{
+	r->body_seen += len;
+	if (r->body_seen <= LVX_MESSAGE_BYTES_MAX)
+		lvx_text_add(&r->body, data, len);
+}
+
+static int on_body_complete(struct lvx_server *server, struct lws *wsi, struct lvx_http_request *r)
+{
+	if (!r || r->sent > 0 || (r->reply.status != 0 && !r->refused))
+		return 0; /* answered already: there was no body to wait for */
+	if (!r->refused && r->body_seen > LVX_MESSAGE_BYTES_MAX)
+		lvx_http_fail(&r->reply, LVX_API_TOO_LARGE, "the body is longer than %d bytes",
+			LVX_MESSAGE_BYTES_MAX);
+	else if (!r->refused)
+		lvx_http_api(server, r->method, r->path, r->body.data ? r->body.data : "",
+			r->body.len, &r->reply);
+	return begin_reply(server, wsi, r);
+}
+
+int lvx_http_callback(struct lvx_server *server, struct lws *wsi, enum lws_callback_reasons reason,
+	struct lvx_peer *peer, void *in, size_t len)
+{
+	switch (reason) {
+	case LWS_CALLBACK_HTTP:
+		return on_request(server, wsi, peer);
+	case LWS_CALLBACK_HTTP_BODY:
+		if (peer->http)
+			on_body(peer->http, in, len);
+		return 0;
+	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+		return on_body_complete(server, wsi, peer->http);
+	case LWS_CALLBACK_HTTP_WRITEABLE:
+		return write_body(wsi, peer->http);
+	case LWS_CALLBACK_HTTP_FILE_COMPLETION:
+		return finish_transaction(wsi);
+	default: /* the transaction or the connection is over */
+		free_request(peer);
+		return 0;
+	}
+}
+
+int lvx_http_confirm_upgrade(struct lvx_server *server, struct lws *wsi)
+{
+	char origin[256], path[64];
+	struct lvx_http_reply reply = {0};
+	header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path));
+	server->n_requests++;
+	if (!admit(server, wsi, true, origin, sizeof(origin), &reply))
+		goto refuse;
+	if (strcmp(path, "/api/ws") != 0)
+		lvx_http_fail(&reply, LVX_API_NOT_FOUND,
+			"there is no WebSocket at %.60s, but at /api/ws", path);
+	else if (server->n_sessions >= server->params.max_connections)
+		lvx_http_fail(&reply, LVX_API_OVER_LIMIT,
+			"there are %u WebSockets already (--max-connections)",
+			server->params.max_connections);
+	else
+		return 0;
+refuse:
+	server->requests_refused++;
+	if (write_head(wsi, &reply, origin) == 0) {
+		struct lvx_text padded = {0};
+		char pre[LWS_PRE] = {0};
+		lvx_text_add(&padded, pre, LWS_PRE);
+		lvx_text_add(&padded, reply.body.data, reply.body.len);
+		lws_write(wsi, (unsigned char *)padded.data + LWS_PRE, reply.body.len,
+			LWS_WRITE_HTTP_FINAL);
+		lvx_text_finish(&padded);
+	}
+	lvx_text_finish(&reply.body);
+	return 1;
+}

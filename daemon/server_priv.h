@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the socket thread share: server.c (context, thread),
+ * http.c (requests and files), http_api.c (what they mean), ws_session.c (the
+ * WebSocket protocol), metrics.c. All of it is the socket thread's unless said
+ * otherwise. libwebsockets' types stay in these files.
+ */
+#ifndef LVX_DAEMON_SERVER_PRIV_H
+#define LVX_DAEMON_SERVER_PRIV_H
+
+#include "daemon/messages.h"
+#include "daemon/server.h"
+#include "daemon/text.h"
+
+#include <libwebsockets.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct lvx_ws_session;
+struct lvx_http_request;
+
+struct lvx_server {
+	struct lvx_server_params params; /* strings borrowed from the creator */
+	struct lws_context *context;
+	pthread_t thread;
+	uint16_t port;
+	bool loopback;		 /* bound to loopback */
+	char web_root[4096];	 /* resolved; "": none */
+	int64_t start_us;
+
+	_Atomic bool news;	 /* any thread sets it and rings; spares rings */
+	_Atomic bool stop;
+
+	/* Socket thread only. */
+	lws_sorted_usec_list_t tick;
+	struct lvx_ws_session *sessions;
+	uint32_t n_sessions;
+	int64_t stop_at_us;	 /* INT64_MAX: not stopping */
+	int64_t last_reap_us;
+	uint64_t subscribers_dropped, requests_refused, n_requests;
+	int reserve_fd;
+};
+
+/* What lws keeps for a connection; one of them is set. */
+struct lvx_peer {
+	struct lvx_http_request *http;
+	struct lvx_ws_session *ws;
+};
+
+/* ---- http.c ---- */
+int lvx_http_callback(struct lvx_server *server, struct lws *wsi,
+	enum lws_callback_reasons reason, struct lvx_peer *peer, void *in, size_t len);
+/* 0: this handshake may become a WebSocket; > 0: it was answered with an error. */
+int lvx_http_confirm_upgrade(struct lvx_server *server, struct lws *wsi);
+
+/* ---- http_api.c ---- */
+struct lvx_http_reply {
+	int status;
+	const char *type; /* static */
+	struct lvx_text body;
+};
+void lvx_http_fail(struct lvx_http_reply *reply, enum lvx_api_code code, const char *fmt, ...)
+	LVX_PRINTF(3, 4);
+/* Answers /api/..., /healthz and /metrics. method: "GET", "POST", ... */
+void lvx_http_api(struct lvx_server *server, const char *method, const char *path,
+	const char *body, size_t len, struct lvx_http_reply *reply);
+
+/* ---- metrics.c ---- */
+void lvx_metrics(struct lvx_server *server, struct lvx_text *out);
+
+/* ---- ws_session.c ---- */
+int lvx_ws_callback(struct lvx_server *server, struct lws *wsi, enum lws_callback_reasons reason,
+	struct lvx_peer *peer, void *in, size_t len);
+void lvx_ws_news(struct lvx_server *server); /* something is new in the hub */
+void lvx_ws_tick(struct lvx_server *server, int64_t now_us);
+void lvx_ws_stop(struct lvx_server *server); /* begin to close all */
+
+#endif
