@@ -3,9 +3,11 @@
 
 #include "clients/cli/cli.h"
 
+#include "daemon/paths.h"
+
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int find(const struct lvx_model_info *model, const char *name, size_t len)
 {
@@ -90,9 +92,9 @@ bool lane_choose(struct lane_choice *out, const struct lvx_model_info *model, co
 
 const char *lane_default_model(void)
 {
-	static const char checkout[] = "model/weights/m3-nano";
+	static char path[PATH_MAX];
 	const char *env = getenv("LVX_MODEL");
 	if (env && *env)
 		return env;
-	return access(checkout, F_OK) == 0 ? checkout : LVX_MODEL_DIR;
+	return lvx_path_default_model(path) ? path : "model/weights/m3-nano";
 }

@@ -2,7 +2,6 @@
 /* The lumivox command: watch, push, transcribe. */
 #include "clients/cli/cli.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,7 +27,6 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {
 		fputs(help, stderr);
 		return CLI_USAGE;

@@ -5,10 +5,12 @@
 #include "clients/cli/show.h"
 #include "clients/cli/ws.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
 	"Usage: lumivox push [OPTION]... FILE|-|mic:[NAME]\n"
@@ -129,8 +131,8 @@ static void on_message(void *user, const json_t *msg)
 			p->rc = CLI_FAILED;
 		}
 		ws_stop(p->ws);
-	} else {
-		show_event(&p->show, msg);
+	} else if (!show_event(&p->show, msg)) {
+		give_up(p, "stdout: writing failed");
 	}
 }
 
@@ -185,7 +187,12 @@ static int run(struct push *p, struct ws_params *params)
 {
 	struct lvx_error err = {.msg = ""};
 	struct sigaction sa = {.sa_handler = on_interrupt};
-	/* What can't be opened here needs no daemon to tell. */
+	const char *what = p->feed_params.what;
+	/* No stream is begun for a file that is not there. */
+	if (!feed_is_mic(what) && strcmp(what, "-") != 0 && access(what, R_OK)) {
+		cli_error("%s: %s", what, strerror(errno));
+		return CLI_FAILED;
+	}
 	if (ws_create(&p->ws, params, &err) != LVX_OK)
 		return cli_usage("push", "%s", err.msg);
 	interrupted = p;

@@ -69,21 +69,20 @@ static void show_text(struct show *s, const json_t *event)
 		out_segment_end(s->out, lane);
 }
 
-void show_event(struct show *s, const json_t *event)
+bool show_event(struct show *s, const json_t *event)
 {
 	const char *type = str(event, "type");
 	if (!strcmp(type, "subscribed")) {
 		if (!s->out && s->format != OUT_JSON)
 			show_hello(s, json_object_get(event, "lanes"));
-		return;
+		return true;
 	}
 	if (!json_object_get(event, "stream")) /* hello, pong: not of the stream */
-		return;
+		return true;
 	if (s->format == OUT_JSON) {
 		json_dumpf(event, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
 		putchar('\n');
-		fflush(stdout);
-		return;
+		return fflush(stdout) == 0;
 	}
 	if (!strcmp(type, "text")) {
 		show_text(s, event);
@@ -99,6 +98,7 @@ void show_event(struct show *s, const json_t *event)
 		else
 			fprintf(stderr, "[some captions are missing: %s]\n", str(event, "reason"));
 	}
+	return !ferror(stdout);
 }
 
 void show_finish(struct show *s)

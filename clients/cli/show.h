@@ -19,8 +19,8 @@ struct show {
 
 /* The wanted lanes as an array for a request, or NULL for all. The caller owns it. */
 json_t *show_lanes(const struct show *s);
-/* One text, state, gap, activity or end event. */
-void show_event(struct show *s, const json_t *event);
+/* One text, state, gap, activity or end event. False: stdout does not take it. */
+bool show_event(struct show *s, const json_t *event);
 void show_finish(struct show *s);
 
 #endif

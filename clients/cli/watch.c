@@ -85,7 +85,10 @@ static void on_message(void *user, const json_t *msg)
 		return;
 	}
 	remember(w, msg);
-	show_event(&w->show, msg);
+	if (!show_event(&w->show, msg)) {
+		w->rc = CLI_FAILED;
+		ws_stop(w->ws);
+	}
 	if (!strcmp(type, "end")) {
 		const char *reason = json_string_value(json_object_get(msg, "reason"));
 		const char *why = json_string_value(json_object_get(msg, "message"));
