@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A model that hears nothing: every few slots it says a numbered word in each
+ * lane that is on. It stands in for model/ so that the daemon's tests need no
+ * device, are fast, and know what must come. The environment makes it worse:
+ *   LVX_FAKE_FLOOD=N      N words a slot, not one in five slots
+ *   LVX_FAKE_TICK_MS=N    each tick takes so long
+ *   LVX_FAKE_FAIL_AFTER=N the device fails after N slots
+ */
+#include "base/clock.h"
+#include "model/scheduler.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS_MAX = 256, DELAY_SLOTS = 5, SLOTS_A_WORD = 5, WORDS_A_SEGMENT = 8 };
+
+struct lvx_model {
+	struct lvx_model_info info;
+};
+
+struct lvx_runner {
+	struct lvx_runner_stats stats;
+};
+
+struct row {
+	bool used, ended;
+	struct lvx_row_params params;
+	int64_t heard_us;
+	uint64_t slots, words;
+};
+
+struct lvx_scheduler {
+	struct lvx_runner *runner;
+	uint32_t n_rows;
+	struct row rows[ROWS_MAX];
+	float *values;
+	uint64_t slots;
+};
+
+static uint64_t env_number(const char *name, uint64_t otherwise)
+{
+	const char *value = getenv(name);
+	return value ? strtoull(value, NULL, 10) : otherwise;
+}
+
+enum lvx_status lvx_model_load(struct lvx_model **out, const char *dir, struct lvx_error *err)
+{
+	if (strcmp(dir, "/nonexistent") == 0)
+		return lvx_fail(err, LVX_ENOENT, "%s: no such model", dir);
+	struct lvx_model *m = calloc(1, sizeof(*m));
+	m->info = (struct lvx_model_info){
+		.name = "fake",
+		.family = "delayed_streams",
+		.frontend.audio =
+			{
+				.sample_rate = 16000,
+				.window_samples = 400,
+				.n_fft = 512,
+				.hop_samples = 160,
+				.n_mels = 80,
+				.frames_per_slot = 8,
+				.f_max_hz = 8000,
+				.log_floor = 1e-8f,
+				.log_offset = 4,
+				.log_scale = 0.25f,
+			},
+		.slot_us = 80000,
+		.delay_slots = DELAY_SLOTS,
+		.lanes =
+			{
+				{.name = "caption", .languages = {"en"}, .n_languages = 1},
+				{.name = "translation", .languages = {"de", "fr"}, .n_languages = 2},
+				{.name = "description", .languages = {"en"}, .n_languages = 1},
+			},
+		.n_lanes = 3,
+	};
+	*out = m;
+	return LVX_OK;
+}
+
+void lvx_model_destroy(struct lvx_model *m)
+{
+	free(m);
+}
+
+const struct lvx_model_info *lvx_model_info(const struct lvx_model *m)
+{
+	return &m->info;
+}
+
+static const struct lvx_device_info device = {
+	.name = "fake device", .driver = "none", .type = "other", .usable = true};
+
+int lvx_runner_list_devices(struct lvx_device_info *out, int max, struct lvx_error *err)
+{
+	(void)err;
+	if (max > 0)
+		out[0] = device;
+	return 1;
+}
+
+enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_model *model,
+	const struct lvx_runner_params *params, struct lvx_error *err)
+{
+	(void)model;
+	if (params->device && strcmp(params->device, "fake") != 0)
+		return lvx_fail(err, LVX_ENOENT, "there is no device '%s'", params->device);
+	*out = calloc(1, sizeof(**out));
+	return LVX_OK;
+}
+
+void lvx_runner_destroy(struct lvx_runner *runner)
+{
+	free(runner);
+}
+
+const struct lvx_device_info *lvx_runner_device(const struct lvx_runner *runner)
+{
+	(void)runner;
+	return &device;
+}
+
+uint64_t lvx_runner_device_bytes(const struct lvx_runner *runner)
+{
+	(void)runner;
+	return 1 << 20;
+}
+
+void lvx_runner_get_stats(const struct lvx_runner *runner, struct lvx_runner_stats *out)
+{
+	*out = runner->stats;
+}
+
+enum lvx_status lvx_scheduler_create(struct lvx_scheduler **out, const struct lvx_model *model,
+	struct lvx_runner *runner, uint32_t n_rows, struct lvx_error *err)
+{
+	(void)err;
+	struct lvx_scheduler *s = calloc(1, sizeof(*s));
+	s->runner = runner;
+	s->n_rows = n_rows;
+	s->values = calloc(lvx_audio_slot_values(&model->info.frontend.audio), sizeof(float));
+	*out = s;
+	return LVX_OK;
+}
+
+void lvx_scheduler_destroy(struct lvx_scheduler *s)
+{
+	if (!s)
+		return;
+	free(s->values);
+	free(s);
+}
+
+enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_params *params,
+	uint32_t *row, struct lvx_error *err)
+{
+	for (uint32_t i = 0; i < s->n_rows; i++) {
+		if (s->rows[i].used)
+			continue;
+		s->rows[i] = (struct row){.used = true, .params = *params};
+		*row = i;
+		return LVX_OK;
+	}
+	return lvx_fail(err, LVX_ELIMIT, "every row is taken");
+}
+
+void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row)
+{
+	s->rows[row].used = false;
+}
+
+void lvx_scheduler_set_lanes(struct lvx_scheduler *s, uint32_t row, uint32_t lanes)
+{
+	s->rows[row].params.lanes = lanes;
+}
+
+static void say(struct row *r)
+{
+	char text[32];
+	for (uint32_t lane = 0; lane < 3; lane++) {
+		if (!(r->params.lanes & 1u << lane))
+			continue;
+		snprintf(text, sizeof(text), "%c%llu", "ctd"[lane], (unsigned long long)r->words);
+		struct lvx_event e = {
+			.kind = LVX_EVENT_WORD,
+			.lane = lane,
+			.text = text,
+			.start_us = r->heard_us - 300000,
+			.end_us = r->heard_us,
+			.confidence = 0.75f,
+			.segment_end = r->words % WORDS_A_SEGMENT == WORDS_A_SEGMENT - 1,
+			.heard_us = r->heard_us,
+		};
+		r->params.on_event(r->params.user, &e);
+	}
+	if (r->words % WORDS_A_SEGMENT == WORDS_A_SEGMENT - 1) {
+		struct lvx_event e = {
+			.kind = LVX_EVENT_ACTIVITY,
+			.start_us = r->heard_us,
+			.end_us = r->heard_us,
+			.utterance_end = true,
+			.segment_end = true,
+		};
+		r->params.on_event(r->params.user, &e);
+	}
+	r->words++;
+}
+
+static void hear(struct row *r, const struct lvx_feed_item *item)
+{
+	if (item->gap_us > 0) {
+		struct lvx_event e = {
+			.kind = LVX_EVENT_GAP,
+			.start_us = item->pts_us - item->gap_us,
+			.end_us = item->pts_us,
+		};
+		r->params.on_event(r->params.user, &e);
+	}
+	r->heard_us = item->pts_us + 80000;
+	r->slots++;
+	uint64_t flood = env_number("LVX_FAKE_FLOOD", 0);
+	for (uint64_t i = 0; i < flood; i++)
+		say(r);
+	if (flood == 0 && r->slots % SLOTS_A_WORD == 0)
+		say(r);
+}
+
+enum lvx_status lvx_scheduler_tick(struct lvx_scheduler *s, uint32_t *n_done)
+{
+	*n_done = 0;
+	if (s->slots >= env_number("LVX_FAKE_FAIL_AFTER", UINT64_MAX))
+		return LVX_EDEVICE;
+	for (uint32_t i = 0; i < s->n_rows; i++) {
+		struct row *r = &s->rows[i];
+		struct lvx_feed_item item = {0};
+		if (!r->used || r->ended)
+			continue;
+		enum lvx_status st = r->params.feed(r->params.user, &item, s->values);
+		if (st == LVX_OK && item.kind == LVX_FEED_SLOT) {
+			hear(r, &item);
+			s->slots++;
+			s->runner->stats.slots++;
+		} else if (st == LVX_END) {
+			struct lvx_event e = {.kind = LVX_EVENT_END, .heard_us = r->heard_us};
+			r->ended = true;
+			r->params.on_event(r->params.user, &e);
+		}
+		*n_done += st == LVX_OK || st == LVX_END;
+	}
+	if (*n_done > 0) {
+		s->runner->stats.steps++;
+		lvx_sleep_us((int64_t)env_number("LVX_FAKE_TICK_MS", 0) * 1000);
+	}
+	return LVX_OK;
+}
