@@ -343,6 +343,22 @@ int lvx_http_callback(struct lvx_server *server, struct lws *wsi, enum lws_callb
 	}
 }
 
+/* By hand: before the upgrade lws has no HTTP version for its own head, and says 1.0. */
+static void refuse_upgrade(struct lws *wsi, const struct lvx_http_reply *reply)
+{
+	struct lvx_text t = {0};
+	char pre[LWS_PRE] = {0};
+	lvx_text_add(&t, pre, LWS_PRE);
+	lvx_text_printf(&t,
+		"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
+		"%sconnection: close\r\n\r\n",
+		reply->status, reply->body.len,
+		reply->status == 401 ? "www-authenticate: Bearer\r\n" : "");
+	lvx_text_add(&t, reply->body.data, reply->body.len);
+	lws_write(wsi, (unsigned char *)t.data + LWS_PRE, t.len - LWS_PRE, LWS_WRITE_HTTP_HEADERS);
+	lvx_text_finish(&t);
+}
+
 int lvx_http_confirm_upgrade(struct lvx_server *server, struct lws *wsi)
 {
 	char origin[256], path[64];
@@ -362,15 +378,7 @@ int lvx_http_confirm_upgrade(struct lvx_server *server, struct lws *wsi)
 		return 0;
 refuse:
 	server->requests_refused++;
-	if (write_head(wsi, &reply, origin) == 0) {
-		struct lvx_text padded = {0};
-		char pre[LWS_PRE] = {0};
-		lvx_text_add(&padded, pre, LWS_PRE);
-		lvx_text_add(&padded, reply.body.data, reply.body.len);
-		lws_write(wsi, (unsigned char *)padded.data + LWS_PRE, reply.body.len,
-			LWS_WRITE_HTTP_FINAL);
-		lvx_text_finish(&padded);
-	}
+	refuse_upgrade(wsi, &reply);
 	lvx_text_finish(&reply.body);
-	return 1;
+	return -1;
 }

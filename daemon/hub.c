@@ -98,6 +98,42 @@ static enum lvx_status open_stream(struct lvx_hub_stream *s, struct lvx_error *e
 	return LVX_OK;
 }
 
+static bool is_close_wanted(struct lvx_hub_stream *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool wanted = s->close_wanted;
+	pthread_mutex_unlock(&s->lock);
+	return wanted;
+}
+
+/* Streams that were admitted in the place of one that still closes wait here for
+ * its row. False: the stream is to be closed before it was open. */
+static bool take_row(struct lvx_hub_stream *s)
+{
+	struct lvx_hub *hub = s->hub;
+	pthread_mutex_lock(&hub->lock);
+	while (hub->n_rows_taken >= hub->params.max_streams && !is_close_wanted(s))
+		pthread_cond_wait(&hub->row_free, &hub->lock);
+	bool taken = !is_close_wanted(s);
+	hub->n_rows_taken += taken;
+	pthread_mutex_unlock(&hub->lock);
+	return taken;
+}
+
+static void give_row(struct lvx_hub_stream *s)
+{
+	pthread_mutex_lock(&s->hub->lock);
+	s->hub->n_rows_taken--;
+	pthread_cond_broadcast(&s->hub->row_free);
+	pthread_mutex_unlock(&s->hub->lock);
+}
+
+static void uncount(struct lvx_hub_stream *s) /* {hub->lock} */
+{
+	s->hub->n_running -= s->counted;
+	s->counted = false;
+}
+
 static void close_stream(struct lvx_hub_stream *s)
 {
 	struct lvx_stream_stats stats;
@@ -120,16 +156,15 @@ static const char *end_reason(struct lvx_hub_stream *s) /* {s->lock} */
 	return s->vanished ? "vanished" : "ended";
 }
 
-static void *keeper(void *arg)
+/* Opens the stream, waits for its end and closes it. */
+static void run(struct lvx_hub_stream *s)
 {
-	struct lvx_hub_stream *s = arg;
-	struct lvx_hub *hub = s->hub;
 	struct lvx_error err = {0};
-	lvx_hub_log_state(s, LVX_SOURCE_STARTING, "");
+	if (!take_row(s))
+		return;
 	if (open_stream(s, &err) == LVX_OK) {
-		lvx_hub_news(hub); /* a pusher may wait for this */
+		lvx_hub_news(s->hub); /* a pusher may wait for this */
 		pthread_mutex_lock(&s->lock);
-		s->phase = KEEPER_OPEN;
 		while (!s->row_ended && !s->close_wanted)
 			pthread_cond_wait(&s->changed, &s->lock);
 		pthread_mutex_unlock(&s->lock);
@@ -137,7 +172,15 @@ static void *keeper(void *arg)
 	} else {
 		lvx_hub_log_state(s, LVX_SOURCE_FAILED, err.msg);
 	}
+	give_row(s);
+}
 
+static void *keeper(void *arg)
+{
+	struct lvx_hub_stream *s = arg;
+	struct lvx_hub *hub = s->hub;
+	lvx_hub_log_state(s, LVX_SOURCE_STARTING, "");
+	run(s);
 	pthread_mutex_lock(&s->lock);
 	const char *reason = end_reason(s);
 	bool failed = s->state == LVX_SOURCE_FAILED;
@@ -149,20 +192,20 @@ static void *keeper(void *arg)
 		lvx_log_warn("stream %s failed: %s", s->id, message);
 	else
 		lvx_log_info("stream %s: %s after %" PRIu64 " words", s->id, reason, words);
-	/* The row is free again before anybody learns that the stream has ended. */
+	/* There is room again before anybody learns that the stream has ended. */
 	pthread_mutex_lock(&hub->lock);
-	hub->n_running--;
+	uncount(s);
 	pthread_mutex_unlock(&hub->lock);
 	lvx_hub_log_end(s, reason);
 	pthread_mutex_lock(&s->lock);
-	s->phase = KEEPER_ENDED;
+	s->keeper_ended = true;
 	pthread_mutex_unlock(&s->lock);
 	lvx_hub_news(hub);
 	lvx_hub_unref(s);
 	return NULL;
 }
 
-static void want_close(struct lvx_hub_stream *s, const char *reason)
+static void want_close(struct lvx_hub_stream *s, const char *reason) /* {hub->lock} */
 {
 	pthread_mutex_lock(&s->lock);
 	if (!s->close_wanted && !s->end_reason) {
@@ -171,6 +214,8 @@ static void want_close(struct lvx_hub_stream *s, const char *reason)
 		pthread_cond_signal(&s->changed);
 	}
 	pthread_mutex_unlock(&s->lock);
+	uncount(s);
+	pthread_cond_broadcast(&s->hub->row_free);
 }
 
 /* ---- making and freeing ---- */
@@ -218,7 +263,7 @@ void lvx_hub_unref(struct lvx_hub_stream *s)
 }
 
 static struct lvx_hub_stream *new_stream(
-	struct lvx_hub *hub, const struct lvx_hub_spec *spec, const char *id, uint32_t lanes)
+	struct lvx_hub *hub, const struct lvx_hub_spec *spec, const char *id)
 {
 	struct lvx_hub_stream *s = calloc(1, sizeof(*s));
 	struct lvx_hub_event **log = calloc(hub->params.history, sizeof(struct lvx_hub_event *));
@@ -235,7 +280,7 @@ static struct lvx_hub_stream *new_stream(
 	s->spec.prefix = copy(spec->prefix);
 	s->spec.audio_track = copy(spec->audio_track);
 	s->shown_uri = shown(spec->uri);
-	s->lanes = lanes;
+	s->lanes = spec->lanes;
 	s->latency_us = -1;
 	s->last_stats.duration_us = -1;
 	s->oldest_seq = 1;
@@ -267,6 +312,7 @@ enum lvx_status lvx_hub_create(
 		return lvx_fail(err, LVX_ENOMEM, "hub: out of memory");
 	hub->params = *params;
 	pthread_mutex_init(&hub->lock, NULL);
+	pthread_cond_init(&hub->row_free, NULL);
 	lvx_engine_on_failure(params->engine, on_device_failure, hub);
 	*out = hub;
 	return LVX_OK;
@@ -289,9 +335,12 @@ static bool has_ended(struct lvx_hub_stream *s)
 	return ended;
 }
 
-static uint32_t default_lanes(const struct lvx_model_info *model, bool translate)
+static uint32_t default_lanes(const struct lvx_hub *hub, bool translate)
 {
-	uint32_t lanes = 0;
+	const struct lvx_model_info *model = lvx_engine_model(hub->params.engine);
+	uint32_t lanes = hub->params.default_lanes;
+	if (lanes != 0)
+		return lanes;
 	for (uint32_t i = 0; i < model->n_lanes; i++) {
 		if (translate || strcmp(model->lanes[i].name, "translation") != 0)
 			lanes |= 1u << i;
@@ -342,14 +391,16 @@ enum lvx_status lvx_hub_open(struct lvx_hub *hub, const struct lvx_hub_spec *spe
 	struct lvx_hub_stream **out, struct lvx_error *err)
 {
 	char id[LVX_ID_MAX + 1];
-	const struct lvx_model_info *model = lvx_engine_model(hub->params.engine);
-	uint32_t lanes =
-		spec->lanes != 0 ? spec->lanes : default_lanes(model, spec->translate_to != NULL);
+	struct lvx_hub_spec full = *spec;
+	if (!full.translate_to)
+		full.translate_to = hub->params.default_translate_to;
+	if (full.lanes == 0)
+		full.lanes = default_lanes(hub, full.translate_to != NULL);
 	pthread_mutex_lock(&hub->lock);
 	enum lvx_status st = admit(hub, spec, id, err);
 	if (st != LVX_OK)
 		goto out;
-	struct lvx_hub_stream *s = new_stream(hub, spec, id, lanes);
+	struct lvx_hub_stream *s = new_stream(hub, &full, id);
 	/* Epochs never repeat within the daemon, however fast streams are made. */
 	s->created_us = lvx_wall_us();
 	s->epoch = s->created_us > hub->last_epoch ? s->created_us : hub->last_epoch + 1;
@@ -366,6 +417,7 @@ enum lvx_status lvx_hub_open(struct lvx_hub *hub, const struct lvx_hub_spec *spe
 	while (*last)
 		last = &(*last)->next_in_list;
 	*last = s;
+	s->counted = true;
 	hub->n_running++;
 	*out = s;
 out:
@@ -412,14 +464,14 @@ void lvx_hub_delete(struct lvx_hub_stream *s)
 {
 	pthread_mutex_lock(&s->hub->lock);
 	s->unlisted = true;
-	pthread_mutex_unlock(&s->hub->lock);
 	want_close(s, "deleted");
+	pthread_mutex_unlock(&s->hub->lock);
 }
 
 static bool is_over(struct lvx_hub_stream *s, int64_t linger_us)
 {
 	pthread_mutex_lock(&s->lock);
-	bool over = s->phase == KEEPER_ENDED && s->readers == 0 &&
+	bool over = s->keeper_ended && s->readers == 0 &&
 		    (s->unlisted || (s->spec.over_network &&
 					    lvx_now_us() - s->unwatched_us > linger_us));
 	pthread_mutex_unlock(&s->lock);
@@ -480,6 +532,7 @@ void lvx_hub_destroy(struct lvx_hub *hub)
 		hub->first = s->next_in_list;
 		lvx_hub_unref(s);
 	}
+	pthread_cond_destroy(&hub->row_free);
 	pthread_mutex_destroy(&hub->lock);
 	free(hub);
 }
@@ -493,7 +546,7 @@ bool lvx_hub_all_ended(struct lvx_hub *hub, uint32_t *failed)
 	pthread_mutex_lock(&hub->lock);
 	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list) {
 		pthread_mutex_lock(&s->lock);
-		if (s->phase != KEEPER_ENDED)
+		if (!s->keeper_ended)
 			all = false;
 		else if (strcmp(s->end_reason, "failed") == 0 || strcmp(s->end_reason, "device") == 0)
 			(*failed)++;

@@ -48,6 +48,8 @@ struct lvx_hub_params {
 	struct lvx_engine *engine; /* borrowed */
 	uint32_t max_streams;	   /* running at once: the engine's rows */
 	uint32_t history;	   /* events kept of a stream */
+	uint32_t default_lanes;	   /* 0: all but translation, and that if translate_to */
+	const char *default_translate_to; /* or NULL; borrowed */
 	int64_t linger_us;	   /* an ended stream from the network stays so long unwatched */
 };
 enum lvx_status lvx_hub_create(
@@ -65,8 +67,9 @@ struct lvx_hub_spec {
 	const char *id;		  /* NULL: the hub picks one */
 	const char *uri;	  /* a source, or NULL: */
 	struct lvx_push_params push;
-	uint32_t lanes;		  /* 0: all but translation, and that if translate_to */
-	const char *translate_to, *prefix, *audio_track; /* or NULL */
+	uint32_t lanes;		  /* 0: the hub's default */
+	const char *translate_to; /* NULL: the hub's default */
+	const char *prefix, *audio_track; /* or NULL */
 	int channel;		  /* -1: all */
 	enum lvx_source_pace pace;
 	bool live;

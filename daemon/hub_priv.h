@@ -21,9 +21,11 @@ struct lvx_hub {
 
 	/* Taken before a stream's lock, and never held while waiting for the engine. */
 	pthread_mutex_t lock;
+	pthread_cond_t row_free; /* keepers that wait for one */
 	/* {lock} from here on */
 	struct lvx_hub_stream *first; /* in the order of their making; a reference each */
-	uint32_t n_running;	      /* keepers that have not ended */
+	uint32_t n_running;	      /* those that count against max_streams */
+	uint32_t n_rows_taken;	      /* lags behind n_running while streams close */
 	int64_t last_epoch;
 	uint64_t n_picked;	      /* ids made up so far */
 	bool stopping, device_failed;
@@ -35,6 +37,7 @@ struct lvx_hub_stream {
 	struct lvx_hub *hub;
 	struct lvx_hub_stream *next_in_list; /* {hub->lock} */
 	bool unlisted;			     /* {hub->lock} deleted: found no more */
+	bool counted;			     /* {hub->lock} in n_running */
 	pthread_t keeper;
 	bool joined;			     /* the reaping thread only */
 
@@ -57,8 +60,7 @@ struct lvx_hub_stream {
 	pthread_mutex_t lock;	/* after handle_lock */
 	pthread_cond_t changed; /* the keeper waits here */
 	/* {lock} from here on */
-	enum { KEEPER_OPENING, KEEPER_OPEN, KEEPER_ENDED } phase;
-	bool row_ended, close_wanted, vanished;
+	bool keeper_ended, row_ended, close_wanted, vanished;
 	const char *close_reason; /* static; NULL: as the source's state says */
 	const char *end_reason;	  /* static; NULL: it runs */
 	int64_t unwatched_us;	  /* lvx_now_us since when it has ended with no reader */

@@ -37,8 +37,8 @@ static volatile sig_atomic_t g_signals;
 static void on_signal(int signal_number)
 {
 	(void)signal_number;
-	/* Who asks twice does not want to wait. */
-	if (g_signals++ > 0)
+	/* Who asks a third time does not want to wait. */
+	if (g_signals++ > 1)
 		_exit(EXIT_FAILURE);
 	lvx_bell_ring(g_bell);
 }
@@ -200,8 +200,17 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 	enum lvx_status st = lvx_engine_create(&d->engine, &ep, err);
 	if (st != LVX_OK)
 		return st;
+	const struct lvx_model_info *info = lvx_engine_model(d->engine);
+	uint32_t lanes = 0;
+	st = lvx_language_check(info, "translate-to", s->defaults.translate_to, err);
+	if (st == LVX_OK && s->defaults.lanes)
+		st = lvx_lanes_parse(&lanes, info, "lanes", s->defaults.lanes, err);
+	if (st != LVX_OK)
+		return st;
 	struct lvx_hub_params hp = {
 		.engine = d->engine,
+		.default_lanes = lanes,
+		.default_translate_to = s->defaults.translate_to,
 		.max_streams = (uint32_t)s->rows,
 		.history = (uint32_t)s->history,
 		.linger_us = 600000000,

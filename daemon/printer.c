@@ -20,6 +20,7 @@ struct followed {
 	struct lvx_hub_reader reader;
 	struct lvx_text lines[LVX_LANES_MAX]; /* words of a line that is not full yet */
 	int64_t begin_us[LVX_LANES_MAX];
+	char names[LVX_LANES_MAX][24];
 };
 
 struct lvx_printer {
@@ -37,14 +38,14 @@ static void ring(void *user)
 	lvx_bell_ring(p->bell);
 }
 
-static void print_line(struct followed *f, uint32_t lane, const char *lane_name)
+static void print_line(struct followed *f, uint32_t lane)
 {
 	struct lvx_text *line = &f->lines[lane];
 	if (line->len == 0)
 		return;
 	int64_t s = f->begin_us[lane] / 1000000;
 	printf("%s %2" PRId64 ":%02d.%d %s%s\n", lvx_hub_id(f->stream), s / 60, (int)(s % 60),
-		(int)(f->begin_us[lane] / 100000 % 10), lane_name, line->data);
+		(int)(f->begin_us[lane] / 100000 % 10), f->names[lane], line->data);
 	lvx_text_clear(line);
 }
 
@@ -56,6 +57,7 @@ static void print_text(struct followed *f, const struct lvx_hub_event *e)
 		return;
 	struct lvx_text *line = &f->lines[e->lane];
 	const char *lane = json_string_value(json_object_get(root, "lane"));
+	snprintf(f->names[e->lane], sizeof(f->names[0]), "%s", lane ? lane : "");
 	size_t i;
 	json_t *word;
 	json_array_foreach(json_object_get(root, "words"), i, word)
@@ -67,7 +69,7 @@ static void print_text(struct followed *f, const struct lvx_hub_event *e)
 		lvx_text_printf(line, " %s", text ? text : "");
 	}
 	if (json_is_true(json_object_get(root, "segment_end")) || line->len > LINE)
-		print_line(f, e->lane, lane ? lane : "");
+		print_line(f, e->lane);
 	json_decref(root);
 }
 
@@ -91,7 +93,7 @@ static void unfollow(struct lvx_printer *p, size_t i)
 {
 	struct followed *f = &p->followed[i];
 	for (uint32_t lane = 0; lane < LVX_LANES_MAX; lane++) {
-		print_line(f, lane, "");
+		print_line(f, lane);
 		lvx_text_finish(&f->lines[lane]);
 	}
 	lvx_hub_count_reader(f->stream, -1);

@@ -50,7 +50,7 @@ struct lvx_peer {
 /* ---- http.c ---- */
 int lvx_http_callback(struct lvx_server *server, struct lws *wsi,
 	enum lws_callback_reasons reason, struct lvx_peer *peer, void *in, size_t len);
-/* 0: this handshake may become a WebSocket; > 0: it was answered with an error. */
+/* 0: this handshake may become a WebSocket; < 0: it was refused, hang up. */
 int lvx_http_confirm_upgrade(struct lvx_server *server, struct lws *wsi);
 
 /* ---- http_api.c ---- */
