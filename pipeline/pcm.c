@@ -14,6 +14,8 @@ enum {
 	OUT_MAX = 16384, /* samples of one conversion: 10 ms and what a flush holds */
 };
 
+static const float SAMPLE_MAX = 8.0f;
+
 struct lvx_pcm {
 	uint32_t out_rate;
 	int channel;
@@ -204,7 +206,8 @@ enum lvx_status lvx_pcm_push(struct lvx_pcm *pcm, const struct lvx_pcm_format *f
 		float sum = 0.0f;
 		for (uint32_t c = 0; c < format->channels; c++)
 			sum += *interleaved++ * pcm->weight[c];
-		pcm->block[pcm->fill++] = sum;
+		/* What is no sound (a stranger's floats) must not reach the model. */
+		pcm->block[pcm->fill++] = sum > -SAMPLE_MAX && sum < SAMPLE_MAX ? sum : 0.0f;
 		pcm->in_count++;
 		if (pcm->fill == pcm->block_size) {
 			pcm->fill = 0;

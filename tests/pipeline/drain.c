@@ -171,6 +171,39 @@ enum lvx_status drain_uri(struct drain *d, struct lvx_source_params *params, con
 	return ended ? LVX_OK : LVX_EIO;
 }
 
+enum lvx_status drain_push(struct drain *d, const struct lvx_push_params *params,
+	const uint8_t *data, size_t len, size_t max_piece, unsigned seed,
+	struct lvx_source_stats *stats, struct lvx_error *err)
+{
+	struct lvx_push *push;
+	enum lvx_status st = lvx_push_open(&push, params, d->ring, &d->cb, err);
+	if (st != LVX_OK)
+		return st;
+	for (size_t at = 0; at < len;) {
+		seed = seed * 1664525u + 1013904223u;
+		size_t n = 1 + (seed >> 8) % max_piece, taken;
+		if (n > len - at)
+			n = len - at;
+		st = lvx_push_write(push, data + at, n, &taken);
+		at += taken;
+		if (st == LVX_END)
+			break;
+		if (st == LVX_AGAIN) {
+			drain_some(d);
+			lvx_sleep_us(1000);
+		}
+	}
+	lvx_push_finish(push);
+	bool ended = drain_run(d, 30000000);
+	for (int i = 0; i < 200 && !drain_saw(d, LVX_SOURCE_ENDED) &&
+			!drain_saw(d, LVX_SOURCE_FAILED); i++)
+		lvx_sleep_us(10000);
+	if (stats)
+		lvx_push_get_stats(push, stats);
+	lvx_push_close(push);
+	return ended ? LVX_OK : LVX_EIO;
+}
+
 double rms(const float *pcm, size_t n)
 {
 	double sum = 0.0;

@@ -52,6 +52,11 @@ int64_t drain_end_us(const struct drain *d); /* end of the last sample */
 enum lvx_status drain_uri(struct drain *d, struct lvx_source_params *params, const char *uri,
 	struct lvx_source_stats *stats, struct lvx_error *err);
 
+/* Pushes len bytes in pieces of 1..max_piece bytes (seeded) and closes it. */
+enum lvx_status drain_push(struct drain *d, const struct lvx_push_params *params,
+	const uint8_t *data, size_t len, size_t max_piece, unsigned seed,
+	struct lvx_source_stats *stats, struct lvx_error *err);
+
 /* Root mean square over [from, from + n), and the power of frequency hz in it
  * as a share of the whole. */
 double rms(const float *pcm, size_t n);

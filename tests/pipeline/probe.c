@@ -3,6 +3,7 @@
 #include "drain.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +12,14 @@
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
-		fprintf(stderr, "usage: %s URI [pictures] [clock] [live] [track=T] [channel=N]\n",
+		fprintf(stderr, "usage: %s URI [pictures] [clock] [live] [push] [track=T] [channel=N]\n",
 			argv[0]);
 		return 2;
 	}
 	struct lvx_source_params p = {.pace = LVX_PACE_MAX, .channel = -1};
+	bool push = false;
 	for (int i = 2; i < argc; i++) {
+		push |= strcmp(argv[i], "push") == 0;
 		if (strcmp(argv[i], "pictures") == 0)
 			p.want_pictures = true;
 		else if (strcmp(argv[i], "clock") == 0)
@@ -33,7 +36,20 @@ int main(int argc, char **argv)
 	struct lvx_error err = {0};
 	drain_init(&d, LVX_RING_PACED, p.want_pictures ? 160 : 0, p.want_pictures ? 96 : 0);
 	int64_t t = lvx_now_us();
-	enum lvx_status st = drain_uri(&d, &p, argv[1], &s, &err);
+	enum lvx_status st;
+	char *bytes;
+	size_t len;
+	if (!push)
+		st = drain_uri(&d, &p, argv[1], &s, &err);
+	else if ((st = lvx_file_read(&bytes, &len, argv[1], SIZE_MAX / 2, &err)) == LVX_OK) {
+		struct lvx_push_params pp = {
+			.format = LVX_PUSH_CONTAINER,
+			.channel = p.channel,
+			.want_pictures = p.want_pictures,
+		};
+		st = drain_push(&d, &pp, (const uint8_t *)bytes, len, 5000, 1, &s, &err);
+		free(bytes);
+	}
 	printf("%s %s\n", lvx_status_name(st), err.msg);
 	for (int i = 0; i < d.n_states; i++)
 		printf("%s ", lvx_source_state_name(d.states[i]));
