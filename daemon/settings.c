@@ -255,7 +255,7 @@ static enum lvx_status add_stream(struct lvx_settings *s, const char *where, con
 static void make_id(struct lvx_settings *s, const char *uri, char id[LVX_ID_MAX + 1])
 {
 	size_t len = strcspn(uri, "?#");
-	while (len > 1 && uri[len - 1] == '/')
+	while (len > 1 && (uri[len - 1] == '/' || uri[len - 1] == ':'))
 		len--;
 	size_t begin = len;
 	while (begin > 0 && uri[begin - 1] != '/' && uri[begin - 1] != ':')

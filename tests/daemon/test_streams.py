@@ -246,20 +246,10 @@ def frame(payload, opcode=1, fin=True):
     return head + b"\0\0\0\0" + payload
 
 
-def close_code(s, seconds=10):
-    """Reads frames to the end; the code of the close frame, or None."""
-    s.settimeout(seconds)
-    data = b""
-    try:
-        while True:
-            part = s.recv(65536)
-            if not part:
-                break
-            data += part
-    except (ConnectionResetError, socket.timeout):
-        pass
-    at = data.index(b"\r\n\r\n") + 4
-    while at + 2 <= len(data):
+def find_close(data):
+    """The code of the first close frame in what a server sent, or None."""
+    at = data.find(b"\r\n\r\n") + 4
+    while 4 <= at and at + 4 <= len(data):
         opcode, n = data[at] & 15, data[at + 1] & 127
         at += 2
         if n == 126:
@@ -270,6 +260,24 @@ def close_code(s, seconds=10):
             return struct.unpack(">H", data[at:at + 2])[0]
         at += n
     return None
+
+
+def close_code(s, seconds=10):
+    """Reads until a close frame or the end; the code, or None."""
+    s.settimeout(seconds)
+    data = b""
+    code = None
+    try:
+        while code is None:
+            part = s.recv(1 << 20)
+            if not part:
+                break
+            data += part
+            if len(data) < 100000 or len(part) < 1000:
+                code = find_close(data)
+    except ConnectionResetError:
+        pass
+    return find_close(data)
 
 
 async def test_slow_viewer(exe):

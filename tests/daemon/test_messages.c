@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What clients and operators write: messages, bodies, settings, tokens, origins. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/auth.h"
+#include "daemon/json_out.h"
+#include "daemon/messages.h"
+#include "daemon/settings.h"
+
+static const struct lvx_model_info model = {
+	.name = "m",
+	.lanes = {{.name = "caption", .languages = {"en"}, .n_languages = 1},
+		{.name = "translation", .languages = {"de", "fr"}, .n_languages = 2}},
+	.n_lanes = 2,
+};
+
+static enum lvx_status parse(struct lvx_request *r, const char *text, struct lvx_error *err)
+{
+	return lvx_request_parse(r, &model, text, strlen(text), err);
+}
+
+static void test_subscribe(void **state)
+{
+	(void)state;
+	struct lvx_request r;
+	struct lvx_error err;
+	assert_int_equal(parse(&r, "{\"type\":\"subscribe\",\"stream\":\"a-1_B\"}", &err), LVX_OK);
+	assert_int_equal(r.type, LVX_REQUEST_SUBSCRIBE);
+	assert_string_equal(r.stream, "a-1_B");
+	assert_int_equal(r.from, LVX_FROM_NOW);
+	assert_int_equal(r.lanes, 0);
+	assert_null(r.ref);
+	lvx_request_finish(&r);
+
+	assert_int_equal(parse(&r, "{\"type\":\"subscribe\",\"stream\":\"a\",\"ref\":7,\"activity\":true,"
+				   "\"lanes\":[\"translation\"],\"from\":{\"epoch\":9007199254740991,\"seq\":0}}",
+				 &err),
+		LVX_OK);
+	assert_int_equal(r.lanes, 2);
+	assert_true(r.activity);
+	assert_int_equal(r.from, LVX_FROM_KEY);
+	assert_true(r.epoch == 9007199254740991);
+	assert_int_equal(json_integer_value(r.ref), 7);
+	lvx_request_finish(&r);
+
+	/* The ref is known even where the rest is wrong. */
+	assert_int_equal(parse(&r, "{\"ref\":\"x\",\"type\":\"subscribe\"}", &err), LVX_EINVAL);
+	assert_string_equal(json_string_value(r.ref), "x");
+	assert_string_equal(err.msg, "message: key 'stream' is missing");
+	lvx_request_finish(&r);
+}
+
+static void test_push(void **state)
+{
+	(void)state;
+	struct lvx_request r;
+	struct lvx_error err;
+	assert_int_equal(parse(&r, "{\"type\":\"push\",\"format\":\"f32le\",\"sample_rate\":48000,"
+				   "\"channels\":2,\"channel\":1,\"translate_to\":\"fr\",\"live\":true}",
+				 &err),
+		LVX_OK);
+	assert_int_equal(r.spec.push.format, LVX_PUSH_F32LE);
+	assert_int_equal(r.spec.push.sample_rate, 48000);
+	assert_int_equal(r.spec.push.channel, 1);
+	assert_string_equal(r.spec.translate_to, "fr");
+	assert_true(r.spec.live && r.spec.over_network && !r.spec.uri && !r.spec.id);
+	lvx_request_finish(&r);
+	assert_int_equal(parse(&r, "{\"type\":\"push\",\"format\":\"container\",\"translate_to\":\"xx\"}", &err),
+		LVX_EINVAL);
+	assert_string_equal(err.msg, "message: the model does not translate to 'xx', but to de, fr");
+	lvx_request_finish(&r);
+}
+
+static void test_bodies(void **state)
+{
+	(void)state;
+	struct lvx_hub_spec spec;
+	struct lvx_error err;
+	json_t *root = NULL;
+	uint32_t lanes = 0;
+	const char *body = "{\"uri\":\"rtsp://x/\",\"pace\":\"max\",\"lanes\":[\"caption\"]}";
+	assert_int_equal(lvx_create_parse(&spec, &root, &model, body, strlen(body), &err), LVX_OK);
+	assert_string_equal(spec.uri, "rtsp://x/");
+	assert_int_equal(spec.pace, LVX_PACE_MAX);
+	assert_int_equal(spec.channel, -1);
+	assert_int_equal(spec.lanes, 1);
+	json_decref(root);
+	assert_int_equal(lvx_patch_parse(&lanes, &model, "{}", 2, &err), LVX_EINVAL);
+	body = "{\"lanes\":[\"caption\",\"translation\"]}";
+	assert_int_equal(lvx_patch_parse(&lanes, &model, body, strlen(body), &err), LVX_OK);
+	assert_int_equal(lanes, 3);
+
+	char scheme[16];
+	static const char *const uris[][2] = {{"RTSP://x", "rtsp"}, {"/a:b/c", "file"},
+		{"a.wav", "file"}, {"file:/x", "file"}, {"mic:", "mic"}, {"", "file"},
+		{":x", "file"}, {"averyveryverylongscheme:x", "file"}};
+	for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
+		lvx_uri_scheme(uris[i][0], scheme);
+		assert_string_equal(scheme, uris[i][1]);
+	}
+}
+
+static void test_text(void **state)
+{
+	(void)state;
+	struct lvx_text t = {0};
+	lvx_text_json(&t, "a\"\\\n\x7f\xc3\xa4\xff\xed\xa0\x80\xf4\x90\x80\x80\xc0\xaf\xe2\x82");
+	assert_string_equal(t.data,
+		"\"a\\\"\\\\\\u000a\\u007f\xc3\xa4"
+		"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+		"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+	lvx_text_clear(&t);
+	struct lvx_event_key key = {"s", 5, 6};
+	struct lvx_text_event e = {.lane = "caption", .language = NULL, .segment = 3, .latency_us = -1,
+		.word = "Hi.", .start_us = 1, .end_us = 2, .confidence = 0.9996f};
+	lvx_json_out_text(&t, &key, &e);
+	assert_string_equal(t.data,
+		"{\"type\":\"text\",\"stream\":\"s\",\"epoch\":5,\"seq\":6,\"lane\":\"caption\","
+		"\"language\":null,\"segment\":3,\"segment_end\":false,\"final\":true,"
+		"\"latency_ms\":null,\"words\":[{\"text\":\"Hi.\",\"start_us\":1,\"end_us\":2,"
+		"\"confidence\":1.000}]}");
+	lvx_text_finish(&t);
+}
+
+static void test_auth(void **state)
+{
+	(void)state;
+	assert_true(lvx_auth_same("abc", "abc"));
+	assert_false(lvx_auth_same("abc", "ab"));
+	assert_false(lvx_auth_same("abc", "abcabc"));
+	assert_false(lvx_auth_same("abc", ""));
+	assert_false(lvx_auth_same("", ""));
+	assert_string_equal(lvx_auth_bearer("bearer  x"), "x");
+	assert_null(lvx_auth_bearer("Basic x"));
+	assert_true(lvx_auth_origin("http://Host:1", "host:1", NULL));
+	assert_false(lvx_auth_origin("http://host:2", "host:1", NULL));
+	assert_false(lvx_auth_origin("null", "", NULL));
+	assert_true(lvx_auth_origin("https://b", "a", "https://a, https://b"));
+	assert_false(lvx_auth_origin("https://b.c", "a", "https://b"));
+	static const char *const here[] = {"localhost", "LOCALHOST:8437", "127.0.0.1", "127.9.9.9:1",
+		"::1", "[::1]", "[::1]:8437"};
+	static const char *const elsewhere[] = {"", "0.0.0.0", "::", "*", "10.0.0.1:8437",
+		"localhost.evil", "127.0.0.1.evil:1", "[::2]:1", "128.0.0.1", "["};
+	for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
+		assert_true(lvx_auth_is_loopback(here[i]));
+	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
+		assert_false(lvx_auth_is_loopback(elsewhere[i]));
+}
+
+static void load(struct lvx_settings *s, int n, ...)
+{
+	char *argv[16] = {(char[]){"lumivoxd"}};
+	struct lvx_error err;
+	va_list args;
+	va_start(args, n);
+	for (int i = 1; i <= n; i++)
+		argv[i] = va_arg(args, char *);
+	va_end(args);
+	assert_int_equal(lvx_settings_load(s, n + 1, argv, &err), LVX_OK);
+}
+
+static void test_sources(void **state)
+{
+	(void)state;
+	struct lvx_settings s;
+	load(&s, 6, "news=rtsp://x/1?a=b", "http://x/live/show.m3u8?id=7", "./a=b.wav", "show.wav",
+		"mic:", "--port=0");
+	assert_int_equal(s.n_streams, 5);
+	static const char *const ids[] = {"news", "show", "a-b", "show-2", "mic"};
+	for (int i = 0; i < 5; i++)
+		assert_string_equal(s.streams[i].id, ids[i]);
+	assert_string_equal(s.streams[0].uri, "rtsp://x/1?a=b");
+	assert_string_equal(s.streams[2].uri, "./a=b.wav");
+	assert_int_equal(s.port, 0);
+	assert_int_equal(s.rows, 16);
+	assert_string_equal(s.bind, "127.0.0.1");
+	lvx_settings_finish(&s);
+}
+
+static void test_ini(void **state)
+{
+	(void)state;
+	static const char text[] =
+		"[daemon]\nport = 1\nlanes = caption\nallow-origin = http://a\nallow-origin = http://b\n"
+		"[stream x]\nuri = a.wav\nprefix = one\n   two\n\tthree\nstall = 1.5\n";
+	struct lvx_settings s;
+	struct lvx_error err = {0};
+	lvx_settings_init(&s);
+	assert_int_equal(lvx_settings_parse_ini(&s, "f", text, sizeof(text) - 1, &err), LVX_OK);
+	assert_int_equal(s.port, 1);
+	assert_string_equal(s.allow_origin, "http://a,http://b");
+	assert_string_equal(s.streams[0].prefix, "one two three");
+	struct lvx_stream_settings r = lvx_settings_resolved(&s, &s.streams[0]);
+	assert_string_equal(r.lanes, "caption");
+	assert_true(r.stall_s == 1.5 && r.pace == 0 && r.channel == -1);
+	lvx_settings_finish(&s);
+
+	/* A line too long for inih is refused, not cut. */
+	char *longer = malloc(5000);
+	memset(longer, 'x', 5000);
+	memcpy(longer, "[daemon]\nmodel = ", 17);
+	assert_int_equal(lvx_settings_parse_ini(&s, "f", longer, 5000, &err), LVX_EINVAL);
+	assert_non_null(strstr(err.msg, "f:2: the line is longer"));
+	free(longer);
+	lvx_settings_finish(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_subscribe),
+		cmocka_unit_test(test_push),
+		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_auth),
+		cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_ini),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
