@@ -90,10 +90,6 @@ static void set_weights(struct lvx_pcm *pcm)
 	}
 	for (uint32_t c = 0; c < f->channels; c++)
 		pcm->weight[c] = sum > 0.0f ? pcm->weight[c] / sum : 1.0f / (float)f->channels;
-	if (pcm->channel >= 0) {
-		memset(pcm->weight, 0, sizeof(pcm->weight));
-		pcm->weight[pcm->channel] = 1.0f;
-	}
 }
 
 static enum lvx_status set_format(struct lvx_pcm *pcm, const struct lvx_pcm_format *format)
@@ -204,8 +200,12 @@ enum lvx_status lvx_pcm_push(struct lvx_pcm *pcm, const struct lvx_pcm_format *f
 		st = begin(pcm, pts_us);
 	for (size_t i = 0; i < frames && st == LVX_OK; i++) {
 		float sum = 0.0f;
-		for (uint32_t c = 0; c < format->channels; c++)
-			sum += *interleaved++ * pcm->weight[c];
+		if (pcm->channel >= 0)
+			sum = interleaved[pcm->channel];
+		else
+			for (uint32_t c = 0; c < format->channels; c++)
+				sum += interleaved[c] * pcm->weight[c];
+		interleaved += format->channels;
 		/* What is no sound (a stranger's floats) must not reach the model. */
 		pcm->block[pcm->fill++] = sum > -SAMPLE_MAX && sum < SAMPLE_MAX ? sum : 0.0f;
 		pcm->in_count++;
