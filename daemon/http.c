@@ -23,7 +23,6 @@ struct lvx_http_request {
 	char path[512];
 	char origin[256];	/* "" or an allowed one, to be echoed */
 	bool refused;		/* decided before the body was read: the reply stands */
-	bool body_expected;
 	size_t body_seen;
 	struct lvx_text body;
 	struct lvx_http_reply reply;
@@ -167,6 +166,15 @@ static int write_body(struct lws *wsi, struct lvx_http_request *r)
 	return 0;
 }
 
+/* For requests whose body we will not read. */
+static int reply_and_hang_up(struct lvx_server *server, struct lws *wsi, struct lvx_http_request *r)
+{
+	server->requests_refused++;
+	if (write_head(wsi, &r->reply, r->origin) == 0)
+		write_body(wsi, r);
+	return -1;
+}
+
 /* ---- the page ---- */
 
 static const char *type_of(const char *path)
@@ -287,15 +295,16 @@ static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_pee
 	if (length > DISCARD_MAX || length < 0) {
 		lvx_http_fail(&r->reply, LVX_API_TOO_LARGE, "the body is longer than %d bytes",
 			LVX_MESSAGE_BYTES_MAX);
-		begin_reply(server, wsi, r);
-		return -1;
+		return reply_and_hang_up(server, wsi, r);
 	}
-	if (length > 0 || method == LWSHUMETH_POST || method == LWSHUMETH_PATCH ||
-		method == LWSHUMETH_PUT) {
-		r->body_expected = true;
-		if (length > 0)
-			return 0;
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
+		lvx_http_fail(&r->reply, LVX_API_INVALID, "a body needs a Content-Length");
+		return reply_and_hang_up(server, wsi, r);
 	}
+	/* lws completes a body of length 0 too, if it is a POST's and the length is said. */
+	if (length > 0 || (method == LWSHUMETH_POST &&
+				  lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0))
+		return 0;
 	if (!r->refused)
 		lvx_http_api(server, get ? "GET" : r->method, r->path, "", 0, &r->reply);
 	return begin_reply(server, wsi, r);

@@ -347,7 +347,7 @@ int main(int argc, char **argv)
 	}
 	if (!stop(&d))
 		_exit(EXIT_FAILURE);
-	lvx_bell_destroy(g_bell);
+	/* The bell stays: a signal may come until the very end. */
 out:
 	if (st != LVX_OK)
 		fprintf(stderr, "lumivoxd: %s\n", err.msg);

@@ -35,7 +35,8 @@ static void reserve(struct lvx_text *t, size_t more)
 void lvx_text_add(struct lvx_text *t, const char *bytes, size_t n)
 {
 	reserve(t, n);
-	memcpy(t->data + t->len, bytes, n);
+	if (n > 0)
+		memcpy(t->data + t->len, bytes, n);
 	t->len += n;
 	t->data[t->len] = '\0';
 }

@@ -212,6 +212,11 @@ def test_http(exe):
         assert daemon.http("GET", "/api/nothing")[0] == 404
         assert daemon.http("GET", "/api/ws")[0] == 400
         assert daemon.http("GET", "/api/streams/" + "x" * 400)[0] == 404
+        for head in ("Content-Length: 9000000000", "Transfer-Encoding: chunked", "Content-Length: -5"):
+            with socket.create_connection(("127.0.0.1", daemon.port)) as s:
+                s.sendall(f"POST /api/streams HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n".encode())
+                s.settimeout(5)
+                assert s.recv(4096).split()[1] in (b"400", b"413"), head
         # A file that is none: the stream fails, and nothing else.
         status, body = daemon.http("POST", "/api/streams", {"id": "bad", "uri": d + "/none.wav"})
         assert status == 201, body
