@@ -55,6 +55,8 @@ def main(speak, work):
             words[-1]["sentence_end"] = True
             ms += spoken[-1][2] + (SENTENCE_MS if j + 1 < len(sentences) else SCENE_MS)
         scenes.append({"start_ms": start, "picture": picture, "seen": seen, "voice": voice})
+    for a, b in zip(words, words[1:]):
+        assert a["start_ms"] < a["end_ms"] <= b["start_ms"] < b["end_ms"], (a, b)
     total = ms - SCENE_MS + TAIL_MS
 
     rng = random.Random(20)

@@ -75,10 +75,27 @@ static void end_word(int ms)
 		out.words[out.cur].end = ms;
 }
 
+/* Words that espeak-ng speaks as one ("in the") share its time by their letters. */
+static void share_time(void)
+{
+	for (int i = 0, k; i < out.n_words; i = k) {
+		int letters = out.words[i].len, end = out.words[i].end, start = out.words[i].start;
+		for (k = i + 1; k < out.n_words && out.words[k].start < 0; k++)
+			letters += out.words[k].len;
+		int done = 0;
+		for (int j = i; j < k && k > i + 1; j++) {
+			out.words[j].start = start + (end - start) * done / letters;
+			done += out.words[j].len;
+			out.words[j].end = start + (end - start) * done / letters;
+		}
+	}
+}
+
 static int on_audio(short *wav, int n, espeak_EVENT *ev)
 {
 	for (; ev->type != espeakEVENT_LIST_TERMINATED; ev++) {
-		if (ev->type == espeakEVENT_WORD) {
+		/* One of no length comes at the end of all and points anywhere. */
+		if (ev->type == espeakEVENT_WORD && ev->length > 0) {
 			int k = word_at(ev->text_position - 1);
 			if (k != out.cur) {
 				end_word(ev->audio_position);
@@ -122,6 +139,7 @@ static bool speak_espeak(const char *voice, int rate, int pitch, const char *tex
 	espeak_Synth(text, strlen(text) + 1, 0, POS_CHARACTER, 0, espeakCHARS_UTF8, NULL, NULL);
 	espeak_Synchronize();
 	end_word((int)((int64_t)out.n * 1000 / hz));
+	share_time();
 	return out.n > 0;
 }
 

@@ -2,6 +2,7 @@
 """A headless Chromium over its DevTools protocol, as little as the tests need."""
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -108,9 +109,10 @@ class Page:
     async def until(self, expression, seconds=30):
         """Waits for an expression to be true, and gives its value."""
         for _ in range(int(seconds * 5)):
-            value = await self.js(expression)
-            if value:
-                return value
+            with contextlib.suppress(RuntimeError):  # not yet there to be asked
+                value = await self.js(expression)
+                if value:
+                    return value
             await asyncio.sleep(0.2)
         raise TimeoutError(f"never true: {expression}; the console said {self.browser.log[-5:]}")
 
