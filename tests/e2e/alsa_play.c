@@ -182,4 +182,4 @@ SND_PCM_PLUGIN_DEFINE_FUNC(lvxplay)
 	return 0;
 }
 
-SND_PCM_PLUGIN_SYMBOL(lvxplay);
+SND_PCM_PLUGIN_SYMBOL(lvxplay)
