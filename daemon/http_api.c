@@ -43,6 +43,7 @@ static void add_stream(
 	struct lvx_hub_info info;
 	lvx_hub_get_info(stream, &info);
 	lvx_json_out_info(t, lvx_engine_model(server->params.engine), &info);
+	lvx_text_printf(t, "\n");
 }
 
 static void list_streams(struct lvx_server *server, struct lvx_http_reply *reply)
@@ -76,7 +77,7 @@ static void list_streams(struct lvx_server *server, struct lvx_http_reply *reply
 	struct lvx_hub_stream *streams[LIST_MAX];
 	size_t n = lvx_hub_list(p->hub, streams, LIST_MAX);
 	for (size_t i = 0; i < n; i++) {
-		lvx_text_printf(t, "%s\n", i > 0 ? "," : "");
+		lvx_text_printf(t, "%s", i > 0 ? "," : "");
 		add_stream(server, t, streams[i]);
 		lvx_hub_unref(streams[i]);
 	}

@@ -327,7 +327,7 @@ static struct lvx_hub_stream *find(struct lvx_hub *hub, const char *id) /* {hub-
 	return NULL;
 }
 
-static bool has_ended(struct lvx_hub_stream *s)
+bool lvx_hub_has_ended(struct lvx_hub_stream *s)
 {
 	pthread_mutex_lock(&s->lock);
 	bool ended = s->end_reason != NULL;
@@ -362,7 +362,7 @@ static enum lvx_status admit(struct lvx_hub *hub, const struct lvx_hub_spec *spe
 			hub->params.max_streams);
 	uint32_t n_ended = 0;
 	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list)
-		n_ended += has_ended(s);
+		n_ended += lvx_hub_has_ended(s);
 	if (n_ended >= ENDED_MAX)
 		return lvx_fail(err, LVX_ELIMIT,
 			"%d ended streams are kept; delete some (DELETE /api/streams/ID)",
@@ -379,7 +379,7 @@ static enum lvx_status admit(struct lvx_hub *hub, const struct lvx_hub_spec *spe
 			"'%.64s' is not a stream id: 1 to %d of A-Z a-z 0-9 _ - are allowed",
 			spec->id, LVX_ID_MAX);
 	struct lvx_hub_stream *same = find(hub, spec->id);
-	if (same && !has_ended(same))
+	if (same && !lvx_hub_has_ended(same))
 		return lvx_fail(err, LVX_EINVAL, "there is already a stream '%s'", spec->id);
 	if (same)
 		same->unlisted = true;
@@ -441,7 +441,7 @@ bool lvx_hub_is_taken(struct lvx_hub *hub, const char *id)
 		return false;
 	pthread_mutex_lock(&hub->lock);
 	struct lvx_hub_stream *s = find(hub, id);
-	bool taken = s && !has_ended(s);
+	bool taken = s && !lvx_hub_has_ended(s);
 	pthread_mutex_unlock(&hub->lock);
 	return taken;
 }
@@ -583,11 +583,6 @@ int64_t lvx_hub_epoch(const struct lvx_hub_stream *s)
 	return s->epoch;
 }
 
-bool lvx_hub_is_push(const struct lvx_hub_stream *s)
-{
-	return !s->spec.uri;
-}
-
 void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -643,7 +638,7 @@ enum lvx_status lvx_hub_push(
 	enum lvx_status st = LVX_AGAIN;
 	if (s->handle)
 		st = lvx_stream_push(s->handle, data, len, taken);
-	else if (has_ended(s))
+	else if (lvx_hub_has_ended(s))
 		st = LVX_END;
 	pthread_mutex_unlock(&s->handle_lock);
 	return st;

@@ -101,7 +101,7 @@ bool lvx_hub_device_failed(struct lvx_hub *hub, char why[384]);
 
 const char *lvx_hub_id(const struct lvx_hub_stream *s);
 int64_t lvx_hub_epoch(const struct lvx_hub_stream *s);
-bool lvx_hub_is_push(const struct lvx_hub_stream *s);
+bool lvx_hub_has_ended(struct lvx_hub_stream *s);
 void lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes);
 
 /* ---- readers ---- */

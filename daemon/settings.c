@@ -608,8 +608,8 @@ static void fill_defaults(struct lvx_settings *s)
 	const char *token = getenv("LVX_TOKEN");
 	if (!s->token && !s->token_file && token && token[0])
 		s->token = copy(token);
-	if (!s->bind)
-		s->bind = copy("127.0.0.1");
+	if (!s->bind || strcmp(s->bind, "localhost") == 0)
+		set_string(&s->bind, copy("127.0.0.1"));
 	if (!s->allow_schemes)
 		s->allow_schemes = copy("https,http,rtsp,srt,rtmp");
 	s->port = s->port >= 0 ? s->port : 8437;

@@ -376,11 +376,9 @@ static void end_push(struct lvx_ws_session *s)
 static bool send_pushed(struct lvx_ws_session *s)
 {
 	struct lvx_hub_info info;
-	if (!s->push)
+	if (!s->push || !lvx_hub_has_ended(s->push))
 		return false;
 	lvx_hub_get_info(s->push, &info);
-	if (!info.reason[0])
-		return false;
 	struct lvx_text t = {0};
 	lvx_text_printf(&t, "{\"type\":\"pushed\",\"stream\":\"%s\",\"reason\":\"%s\",\"message\":",
 		info.id, info.reason);
@@ -593,17 +591,13 @@ int lvx_ws_callback(struct lvx_server *server, struct lws *wsi, enum lws_callbac
 /* Is there anything to be written to this session? */
 static bool has_work(struct lvx_ws_session *s)
 {
-	struct lvx_hub_info info;
 	for (size_t i = 0; i < s->n_subs; i++) {
 		uint64_t oldest, next;
 		lvx_hub_range(s->subs[i].stream, &oldest, &next);
 		if (s->subs[i].reader.next < next)
 			return true;
 	}
-	if (!s->push)
-		return false;
-	lvx_hub_get_info(s->push, &info);
-	return info.reason[0] != '\0';
+	return s->push && lvx_hub_has_ended(s->push);
 }
 
 void lvx_ws_news(struct lvx_server *server)

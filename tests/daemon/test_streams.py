@@ -322,6 +322,42 @@ async def test_many_viewers(exe):
         assert all(w == [f"c{i}" for i in range(7)] for w in all_words), all_words[0]
 
 
+async def test_constant(exe):
+    """hundreds of connections and streams leave descriptors, threads and memory as they were"""
+    with Daemon(exe, "--lanes", "caption", "--rows", "4", "--history", "64") as daemon:
+        def size():
+            proc = f"/proc/{daemon.proc.pid}"
+            rss = int(open(proc + "/statm").read().split()[1]) * 4096
+            return len(os.listdir(proc + "/fd")), len(os.listdir(proc + "/task")), rss
+
+        async def visit(k):
+            async with daemon.connect() as s:
+                name = f"p{k % 4}"
+                if k % 3 == 2:
+                    await s.ask(type="push", stream=name, format="s16le", sample_rate=16000,
+                                channels=1)
+                    await s.ws.send(pcm(1))
+                    s.ws.transport.abort()
+                else:
+                    assert len(words(await push(s, 1, stream=name))) == 2
+            daemon.wait_for(name, lambda i: i.get("end_reason"))
+            status, _ = daemon.http("DELETE", "/api/streams/" + name)
+            assert status == 204, status
+
+        sizes = []
+        for k in range(300):
+            await visit(k)
+            if k in (99, 299):
+                end = time.monotonic() + 5
+                while size()[1] > 6 and time.monotonic() < end:
+                    await asyncio.sleep(0.1)
+                sizes.append(size())
+        assert sizes[1][0] <= sizes[0][0] and sizes[1][1] <= sizes[0][1], sizes
+        if "LVX_SAN" not in os.environ and "ASAN_OPTIONS" not in os.environ:
+            assert sizes[1][2] - sizes[0][2] < 3 << 20, sizes
+        print(f"# descriptors, threads, bytes after 100 and 300 streams: {sizes}")
+
+
 async def test_device_failure(exe):
     """when the device fails, streams end with that reason, and /healthz says so"""
     with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 8)}", "--pace", "max",
@@ -377,5 +413,5 @@ Daemon.stop_when_done = stop_when_done
 if __name__ == "__main__":
     main([test_history, test_lanes, test_resume, test_resume_impossible, test_two_streams,
           test_unsubscribe, test_push, test_push_container, test_push_backpressure, test_vanish,
-          test_slow_viewer, test_many_viewers, test_device_failure, test_shutdown,
+          test_slow_viewer, test_many_viewers, test_constant, test_device_failure, test_shutdown,
           test_exit_when_done])
