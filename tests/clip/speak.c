@@ -11,7 +11,9 @@
  *   after it does not belong to it.
  */
 #include <espeak-ng/speak_lib.h>
+#ifdef LVX_FLITE
 #include <flite/flite.h>
+#endif
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef LVX_FLITE
 cst_voice *register_cmu_us_rms(const char *dir);
+#endif
 
 enum { WORDS_MAX = 256, SECONDS_MAX = 120, RATE_MAX = 48000 };
 
@@ -143,8 +147,14 @@ static bool speak_espeak(const char *voice, int rate, int pitch, const char *tex
 	return out.n > 0;
 }
 
-static bool speak_flite(cst_voice *rms, float stretch, const char *text)
+static bool speak_flite(float stretch, const char *text)
 {
+#ifdef LVX_FLITE
+	static cst_voice *rms;
+	if (!rms) {
+		flite_init();
+		rms = register_cmu_us_rms(NULL);
+	}
 	feat_set_float(rms->features, "duration_stretch", stretch);
 	cst_utterance *u = flite_synth_text(text, rms);
 	cst_wave *w = u ? utt_wave(u) : NULL;
@@ -157,6 +167,11 @@ static bool speak_flite(cst_voice *rms, float stretch, const char *text)
 	if (u)
 		delete_utterance(u);
 	return ok;
+#else
+	(void)stretch, (void)text;
+	fprintf(stderr, "speak: built without flite\n");
+	return false;
+#endif
 }
 
 static void put32(uint8_t *p, uint32_t v)
@@ -205,9 +220,6 @@ int main(void)
 	if (hz <= 0)
 		return 1;
 	espeak_SetSynthCallback(on_audio);
-	flite_init();
-	cst_voice *rms = register_cmu_us_rms(NULL);
-
 	while ((len = getline(&line, &cap, stdin)) > 0) {
 		char *f[6] = {line};
 		int n = 1;
@@ -224,7 +236,7 @@ int main(void)
 		out.n = 0;
 		out.cur = -1;
 		split(f[5]);
-		bool ok = f[1][0] == 'f' ? speak_flite(rms, strtof(f[3], NULL), f[5])
+		bool ok = f[1][0] == 'f' ? speak_flite(strtof(f[3], NULL), f[5])
 					 : speak_espeak(f[2], atoi(f[3]), atoi(f[4]), f[5], hz);
 		if (!ok || !write_wav(f[0])) {
 			rc = 1;
