@@ -15,7 +15,7 @@ struct command {
 	enum { CMD_ADD, CMD_REMOVE, CMD_SET_LANES } kind;
 	const struct lvx_row_params *params; /* ADD: borrowed, its sender waits */
 	uint32_t row, lanes;
-	bool waited_for;     /* on its sender's stack; else on the heap, freed when done */
+	bool waited_for; /* on its sender's stack; else on the heap, freed when done */
 	bool done;
 	enum lvx_status status;
 	struct lvx_error err;
@@ -32,7 +32,7 @@ struct lvx_engine {
 	struct lvx_scheduler *scheduler;
 
 	pthread_mutex_t lock;
-	pthread_cond_t done;	/* a command is done, or the start-up is over */
+	pthread_cond_t done; /* a command is done, or the start-up is over */
 	/* {lock} from here on */
 	struct command *first, **last;
 	bool started, quit, failed;
@@ -56,9 +56,9 @@ static void run_command(struct lvx_engine *e, struct command *c, bool failed)
 {
 	switch (c->kind) {
 	case CMD_ADD:
-		c->status = failed
-				    ? lvx_fail(&c->err, LVX_EDEVICE, "the compute device failed: %s", e->why)
-				    : lvx_scheduler_add(e->scheduler, c->params, &c->row, &c->err);
+		c->status = failed ? lvx_fail(&c->err, LVX_EDEVICE, "the compute device failed: %s",
+					     e->why)
+				   : lvx_scheduler_add(e->scheduler, c->params, &c->row, &c->err);
 		if (c->status == LVX_OK)
 			e->stats.n_rows_used++;
 		break;

@@ -21,12 +21,12 @@ enum {
 struct lvx_http_request {
 	char method[10];
 	char path[512];
-	char origin[256];	/* "" or an allowed one, to be echoed */
-	bool refused;		/* decided before the body was read: the reply stands */
+	char origin[256]; /* "" or an allowed one, to be echoed */
+	bool refused;     /* decided before the body was read: the reply stands */
 	size_t body_seen;
 	struct lvx_text body;
 	struct lvx_http_reply reply;
-	size_t sent;		/* of reply.body */
+	size_t sent; /* of reply.body */
 };
 
 static const char *const method_names[] = {
@@ -93,8 +93,8 @@ static bool admit(struct lvx_server *server, struct lws *wsi, bool secret, char 
 
 /* ---- replying ---- */
 
-static bool add_header(struct lws *wsi, const char *name, const char *value, unsigned char **p,
-	unsigned char *end)
+static bool add_header(
+	struct lws *wsi, const char *name, const char *value, unsigned char **p, unsigned char *end)
 {
 	return lws_add_http_header_by_name(wsi, (const unsigned char *)name,
 		       (const unsigned char *)value, (int)strlen(value), p, end) == 0;
@@ -106,10 +106,10 @@ static bool add_cors(struct lws *wsi, const char *origin, unsigned char **p, uns
 		return true;
 	return add_header(wsi, "access-control-allow-origin:", origin, p, end) &&
 	       add_header(wsi, "vary:", "Origin", p, end) &&
-	       add_header(wsi, "access-control-allow-methods:", "GET, POST, PATCH, DELETE", p,
-		       end) &&
-	       add_header(wsi, "access-control-allow-headers:", "Authorization, Content-Type", p,
-		       end);
+	       add_header(
+		       wsi, "access-control-allow-methods:", "GET, POST, PATCH, DELETE", p, end) &&
+	       add_header(
+		       wsi, "access-control-allow-headers:", "Authorization, Content-Type", p, end);
 }
 
 /* Writes the head; 0, or -1 to hang up. */
@@ -218,8 +218,8 @@ static bool find_page(struct lvx_server *server, const char *path, char file[PAT
 		path[strlen(path) - 1] == '/' ? "index.html" : "");
 	if (n < 0 || (size_t)n >= sizeof(wanted) || !realpath(wanted, file))
 		return false;
-	return strncmp(file, server->web_root, root) == 0 && file[root] == '/' &&
-	       type_of(file) && stat(file, &st) == 0 && S_ISREG(st.st_mode);
+	return strncmp(file, server->web_root, root) == 0 && file[root] == '/' && type_of(file) &&
+	       stat(file, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 static int serve_page(struct lws *wsi, const char *file)
@@ -231,7 +231,8 @@ static int serve_page(struct lws *wsi, const char *file)
 		"referrer-policy: no-referrer\r\n"
 		"content-security-policy: default-src 'self'; connect-src 'self' ws: wss:; "
 		"media-src * blob: data:; img-src 'self' data: blob:; worker-src 'self' blob:; "
-		"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n";
+		"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors "
+		"'none'\r\n";
 	int n = lws_serve_http_file(wsi, file, type_of(file), headers, (int)sizeof(headers) - 1);
 	if (n < 0)
 		return -1;

@@ -37,8 +37,7 @@ static void begin(struct lvx_http_reply *reply, int status)
 	reply->type = application_json;
 }
 
-static void add_stream(
-	struct lvx_server *server, struct lvx_text *t, struct lvx_hub_stream *stream)
+static void add_stream(struct lvx_server *server, struct lvx_text *t, struct lvx_hub_stream *stream)
 {
 	struct lvx_hub_info info;
 	lvx_hub_get_info(stream, &info);
@@ -52,7 +51,8 @@ static void list_streams(struct lvx_server *server, struct lvx_http_reply *reply
 	const struct lvx_model_info *model = lvx_engine_model(p->engine);
 	struct lvx_text *t = &reply->body;
 	begin(reply, 200);
-	lvx_text_printf(t, "{\"version\":\"%s\",\"protocol\":%d,\"model\":", LVX_VERSION, LVX_PROTOCOL);
+	lvx_text_printf(
+		t, "{\"version\":\"%s\",\"protocol\":%d,\"model\":", LVX_VERSION, LVX_PROTOCOL);
 	lvx_text_json(t, model->name);
 	lvx_text_printf(t, ",\"device\":");
 	lvx_text_json(t, lvx_engine_device(p->engine)->name);
@@ -130,13 +130,13 @@ out:
 	json_decref(root);
 }
 
-static void patch_stream(struct lvx_server *server, struct lvx_hub_stream *stream,
-	const char *body, size_t len, struct lvx_http_reply *reply)
+static void patch_stream(struct lvx_server *server, struct lvx_hub_stream *stream, const char *body,
+	size_t len, struct lvx_http_reply *reply)
 {
 	uint32_t lanes;
 	struct lvx_error err = {0};
-	enum lvx_status st = lvx_patch_parse(
-		&lanes, lvx_engine_model(server->params.engine), body, len, &err);
+	enum lvx_status st =
+		lvx_patch_parse(&lanes, lvx_engine_model(server->params.engine), body, len, &err);
 	if (st != LVX_OK) {
 		lvx_http_fail(reply, lvx_api_code_of(st), "%s", err.msg);
 		return;
@@ -177,7 +177,8 @@ static void health(struct lvx_server *server, struct lvx_http_reply *reply)
 	struct lvx_text *t = &reply->body;
 	bool failed = lvx_hub_device_failed(server->params.hub, why);
 	begin(reply, failed ? 503 : 200);
-	lvx_text_printf(t, "{\"status\":\"%s\",\"version\":\"%s\",\"model\":", failed ? "failed" : "ok",
+	lvx_text_printf(t,
+		"{\"status\":\"%s\",\"version\":\"%s\",\"model\":", failed ? "failed" : "ok",
 		LVX_VERSION);
 	lvx_text_json(t, lvx_engine_model(server->params.engine)->name);
 	lvx_text_printf(t, ",\"device\":");
@@ -191,8 +192,8 @@ static void health(struct lvx_server *server, struct lvx_http_reply *reply)
 	lvx_text_printf(t, "}\n");
 }
 
-void lvx_http_api(struct lvx_server *server, const char *method, const char *path,
-	const char *body, size_t len, struct lvx_http_reply *reply)
+void lvx_http_api(struct lvx_server *server, const char *method, const char *path, const char *body,
+	size_t len, struct lvx_http_reply *reply)
 {
 	bool get = strcmp(method, "GET") == 0;
 	if (strcmp(path, "/api/streams") == 0) {
@@ -201,8 +202,8 @@ void lvx_http_api(struct lvx_server *server, const char *method, const char *pat
 		else if (strcmp(method, "POST") == 0)
 			create_stream(server, body, len, reply);
 		else
-			lvx_http_fail(reply, LVX_API_METHOD,
-				"%s: GET and POST are possible here", method);
+			lvx_http_fail(reply, LVX_API_METHOD, "%s: GET and POST are possible here",
+				method);
 	} else if (strncmp(path, "/api/streams/", 13) == 0) {
 		one_stream(server, method, path + 13, body, len, reply);
 	} else if (strcmp(path, "/api/ws") == 0) {

@@ -17,7 +17,7 @@
 #include "daemon/stream.h"
 
 enum {
-	LVX_PREFIX_MAX = 1024,	/* bytes of a stream's prefix */
+	LVX_PREFIX_MAX = 1024,   /* bytes of a stream's prefix */
 	LVX_EVENT_HEADROOM = 32, /* free bytes before an event's JSON, for the sockets' use */
 	LVX_LATENCY_BUCKETS = 11,
 };
@@ -45,12 +45,12 @@ struct lvx_hub_event {
 void lvx_hub_event_unref(struct lvx_hub_event *event);
 
 struct lvx_hub_params {
-	struct lvx_engine *engine; /* borrowed */
-	uint32_t max_streams;	   /* running at once: the engine's rows */
-	uint32_t history;	   /* events kept of a stream */
-	uint32_t default_lanes;	   /* 0: all but translation, and that if translate_to */
+	struct lvx_engine *engine;        /* borrowed */
+	uint32_t max_streams;             /* running at once: the engine's rows */
+	uint32_t history;                 /* events kept of a stream */
+	uint32_t default_lanes;           /* 0: all but translation, and that if translate_to */
 	const char *default_translate_to; /* or NULL; borrowed */
-	int64_t linger_us;	   /* an ended stream from the network stays so long unwatched */
+	int64_t linger_us; /* an ended stream from the network stays so long unwatched */
 };
 enum lvx_status lvx_hub_create(
 	struct lvx_hub **out, const struct lvx_hub_params *params, struct lvx_error *err);
@@ -64,17 +64,17 @@ void lvx_hub_destroy(struct lvx_hub *hub); /* after shutdown; the last reader ha
 void lvx_hub_on_news(struct lvx_hub *hub, void (*fn)(void *user), void *user);
 
 struct lvx_hub_spec {
-	const char *id;		  /* NULL: the hub picks one */
-	const char *uri;	  /* a source, or NULL: */
+	const char *id;  /* NULL: the hub picks one */
+	const char *uri; /* a source, or NULL: */
 	struct lvx_push_params push;
-	uint32_t lanes;		  /* 0: the hub's default */
-	const char *translate_to; /* NULL: the hub's default */
+	uint32_t lanes;                   /* 0: the hub's default */
+	const char *translate_to;         /* NULL: the hub's default */
 	const char *prefix, *audio_track; /* or NULL */
-	int channel;		  /* -1: all */
+	int channel;                      /* -1: all */
 	enum lvx_source_pace pace;
 	bool live;
 	int64_t stall_us, give_up_us;
-	bool over_network;	  /* may be forgotten when it has ended */
+	bool over_network; /* may be forgotten when it has ended */
 };
 /*
  * Reserves a place and starts to open the stream; what fails then shows as state
@@ -106,8 +106,8 @@ void lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes);
 
 /* ---- readers ---- */
 struct lvx_hub_reader {
-	uint64_t next;	 /* seq of the next event */
-	uint32_t lanes;	 /* bit per lane whose text is wanted */
+	uint64_t next;  /* seq of the next event */
+	uint32_t lanes; /* bit per lane whose text is wanted */
 	bool activity;
 };
 /* The seq of the oldest event that is kept, and of the next that will be made. */
@@ -127,15 +127,15 @@ void lvx_hub_push_finish(struct lvx_hub_stream *s, bool vanished);
 
 struct lvx_hub_info {
 	char state[16], message[256];
-	char reason[16];	/* of the end; "" while it runs */
-	const char *id, *uri;	/* borrowed from the stream; uri without secrets, NULL: a push */
+	char reason[16];      /* of the end; "" while it runs */
+	const char *id, *uri; /* borrowed from the stream; uri without secrets, NULL: a push */
 	const char *translate_to;
 	int64_t created_us, epoch;
 	uint64_t oldest_seq, next_seq;
 	uint32_t lanes;
 	uint32_t readers;
 	uint64_t events, gaps;
-	int64_t latency_us;	/* of the last text event; -1 unknown */
+	int64_t latency_us;                              /* of the last text event; -1 unknown */
 	uint64_t latency_count[LVX_LATENCY_BUCKETS + 1]; /* not cumulative; the last is +Inf */
 	double latency_sum_s;
 	struct lvx_stream_stats stream; /* what it was at the end, once it has ended */

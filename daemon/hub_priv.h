@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What hub.c (the list, the keepers) and hub_log.c (one stream's events) share. */
+/* What hub.c (the list), hub_keeper.c (a stream's thread) and hub_log.c (its events) share. */
 #ifndef LVX_DAEMON_HUB_PRIV_H
 #define LVX_DAEMON_HUB_PRIV_H
 
@@ -24,10 +24,10 @@ struct lvx_hub {
 	pthread_cond_t row_free; /* keepers that wait for one */
 	/* {lock} from here on */
 	struct lvx_hub_stream *first; /* in the order of their making; a reference each */
-	uint32_t n_running;	      /* those that count against max_streams */
-	uint32_t n_rows_taken;	      /* lags behind n_running while streams close */
+	uint32_t n_running;           /* those that count against max_streams */
+	uint32_t n_rows_taken;        /* lags behind n_running while streams close */
 	int64_t last_epoch;
-	uint64_t n_picked;	      /* ids made up so far */
+	uint64_t n_picked; /* ids made up so far */
 	bool stopping, device_failed;
 	char device_why[384];
 };
@@ -36,10 +36,10 @@ struct lvx_hub_stream {
 	_Atomic uint32_t refs;
 	struct lvx_hub *hub;
 	struct lvx_hub_stream *next_in_list; /* {hub->lock} */
-	bool unlisted;			     /* {hub->lock} deleted: found no more */
-	bool counted;			     /* {hub->lock} in n_running */
+	bool unlisted;                       /* {hub->lock} deleted: found no more */
+	bool counted;                        /* {hub->lock} in n_running */
 	pthread_t keeper;
-	bool joined;			     /* the reaping thread only */
+	bool joined; /* the reaping thread only */
 
 	/* Never change. */
 	char id[LVX_ID_MAX + 1];
@@ -54,16 +54,16 @@ struct lvx_hub_stream {
 	 */
 	pthread_mutex_t handle_lock;
 	struct lvx_stream *handle; /* {handle_lock} */
-	bool finish_wanted;	   /* {handle_lock} finish was called before it was open */
+	bool finish_wanted;        /* {handle_lock} finish was called before it was open */
 	struct lvx_stream *inner;
 
-	pthread_mutex_t lock;	/* after handle_lock */
+	pthread_mutex_t lock;   /* after handle_lock */
 	pthread_cond_t changed; /* the keeper waits here */
 	/* {lock} from here on */
 	bool keeper_ended, row_ended, close_wanted, vanished;
-	const char *close_reason; /* static; NULL: as the source's state says */
-	const char *end_reason;	  /* static; NULL: it runs */
-	int64_t unwatched_us;	  /* lvx_now_us since when it has ended with no reader */
+	const char *close_reason;   /* static; NULL: as the source's state says */
+	const char *end_reason;     /* static; NULL: it runs */
+	int64_t unwatched_us;       /* lvx_now_us since when it has ended with no reader */
 	struct lvx_hub_event **log; /* [params.history], by seq modulo */
 	uint64_t oldest_seq, next_seq;
 	enum lvx_source_state state;
@@ -80,6 +80,12 @@ struct lvx_hub_stream {
 };
 
 void lvx_hub_news(struct lvx_hub *hub); /* no lock held */
+
+/* hub.c. It no longer counts against max_streams; {hub->lock}. */
+void lvx_hub_uncount(struct lvx_hub_stream *s);
+
+/* hub_keeper.c: the thread; takes a reference of the stream. */
+void *lvx_hub_keeper(void *stream);
 
 /* hub_log.c; each takes the lock, appends and leaves the news to the caller. */
 void lvx_hub_log_event(struct lvx_hub_stream *s, const struct lvx_event *event, int64_t latency_us);

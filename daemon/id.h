@@ -12,8 +12,7 @@ enum {
 
 static inline bool lvx_id_valid(const char *id)
 {
-	size_t n = strspn(
-		id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+	size_t n = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
 	return n > 0 && n <= LVX_ID_MAX && id[n] == '\0';
 }
 

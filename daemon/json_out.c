@@ -6,8 +6,8 @@
 static void head(struct lvx_text *t, const char *type, const struct lvx_event_key *key)
 {
 	/* Types and stream ids need no escape. */
-	lvx_text_printf(t, "{\"type\":\"%s\",\"stream\":\"%s\",\"epoch\":%" PRId64, type, key->stream,
-		key->epoch);
+	lvx_text_printf(t, "{\"type\":\"%s\",\"stream\":\"%s\",\"epoch\":%" PRId64, type,
+		key->stream, key->epoch);
 	if (key->seq > 0)
 		lvx_text_printf(t, ",\"seq\":%" PRIu64, key->seq);
 }
@@ -93,8 +93,8 @@ void lvx_json_out_event_gap(struct lvx_text *t, const struct lvx_event_key *key,
 		from_seq, to_seq, reason);
 }
 
-void lvx_json_out_end(
-	struct lvx_text *t, const struct lvx_event_key *key, const char *reason, const char *message)
+void lvx_json_out_end(struct lvx_text *t, const struct lvx_event_key *key, const char *reason,
+	const char *message)
 {
 	head(t, "end", key);
 	string(t, "reason", reason);

@@ -18,23 +18,25 @@ struct lvx_text_event {
 	const char *lane, *language; /* language: NULL unknown */
 	uint32_t segment;
 	bool segment_end;
-	int64_t latency_us;	     /* -1: unknown */
-	const char *word;	     /* NULL: only the end of a segment */
+	int64_t latency_us; /* -1: unknown */
+	const char *word;   /* NULL: only the end of a segment */
 	int64_t start_us, end_us;
 	float confidence;
 };
 
-void lvx_json_out_text(struct lvx_text *t, const struct lvx_event_key *key, const struct lvx_text_event *e);
-void lvx_json_out_activity(struct lvx_text *t, const struct lvx_event_key *key, const struct lvx_event *e);
-void lvx_json_out_state(
-	struct lvx_text *t, const struct lvx_event_key *key, const char *state, const char *message);
+void lvx_json_out_text(
+	struct lvx_text *t, const struct lvx_event_key *key, const struct lvx_text_event *e);
+void lvx_json_out_activity(
+	struct lvx_text *t, const struct lvx_event_key *key, const struct lvx_event *e);
+void lvx_json_out_state(struct lvx_text *t, const struct lvx_event_key *key, const char *state,
+	const char *message);
 void lvx_json_out_media_gap(
 	struct lvx_text *t, const struct lvx_event_key *key, int64_t start_us, int64_t end_us);
 /* Events from_seq..to_seq are not to be had; key->seq is not used. */
 void lvx_json_out_event_gap(struct lvx_text *t, const struct lvx_event_key *key, uint64_t from_seq,
 	uint64_t to_seq, const char *reason);
-void lvx_json_out_end(
-	struct lvx_text *t, const struct lvx_event_key *key, const char *reason, const char *message);
+void lvx_json_out_end(struct lvx_text *t, const struct lvx_event_key *key, const char *reason,
+	const char *message);
 
 /* ["caption","translation"] of a mask. */
 void lvx_json_out_lanes(struct lvx_text *t, const struct lvx_model_info *model, uint32_t lanes);

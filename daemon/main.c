@@ -61,8 +61,8 @@ static enum lvx_status list_compute(struct lvx_error *err)
 		printf("no compute devices (is a Vulkan driver installed?)\n");
 	for (int i = 0; i < n && i < DEVICES_MAX; i++) {
 		const struct lvx_device_info *d = &devices[i];
-		printf("compute %d: %s (%s, Vulkan %u.%u, %" PRIu64 " MiB)%s%s\n", i, d->name, d->type,
-			d->api_major, d->api_minor, d->memory_bytes >> 20,
+		printf("compute %d: %s (%s, Vulkan %u.%u, %" PRIu64 " MiB)%s%s\n", i, d->name,
+			d->type, d->api_major, d->api_minor, d->memory_bytes >> 20,
 			d->usable ? "" : " not usable: ", d->usable ? "" : d->why_not);
 	}
 	return LVX_OK;

@@ -71,8 +71,8 @@ static uint32_t lane_bit(const struct lvx_model_info *model, const char *at, con
 	return 0;
 }
 
-enum lvx_status lvx_lanes_parse(uint32_t *lanes, const struct lvx_model_info *model,
-	const char *at, const char *list, struct lvx_error *err)
+enum lvx_status lvx_lanes_parse(uint32_t *lanes, const struct lvx_model_info *model, const char *at,
+	const char *list, struct lvx_error *err)
 {
 	uint32_t mask = 0;
 	for (const char *p = list; *p;) {
@@ -133,8 +133,8 @@ enum lvx_status lvx_language_check(const struct lvx_model_info *model, const cha
 			if (strcmp(lane->languages[k], language) == 0)
 				return LVX_OK;
 			if (used < sizeof(known))
-				used += (size_t)snprintf(known + used, sizeof(known) - used,
-					"%s%s", k > 0 ? ", " : "", lane->languages[k]);
+				used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
+					k > 0 ? ", " : "", lane->languages[k]);
 		}
 	}
 	return lvx_fail(err, LVX_EINVAL, "%s: the model does not translate to '%.16s', but to %s",
@@ -151,18 +151,18 @@ static enum lvx_status read_string(const char **out, const json_t *root, const c
 		return st;
 	size_t len = strlen(*out);
 	if (len == 0 || len > max)
-		return lvx_fail(err, LVX_EINVAL, "%s: '%s' has %zu bytes; allowed are 1 to %zu", where,
-			key, len, max);
+		return lvx_fail(err, LVX_EINVAL, "%s: '%s' has %zu bytes; allowed are 1 to %zu",
+			where, key, len, max);
 	return LVX_OK;
 }
 
-static enum lvx_status read_id(const char **out, const json_t *root, const char *key,
-	bool required, struct lvx_error *err)
+static enum lvx_status read_id(
+	const char **out, const json_t *root, const char *key, bool required, struct lvx_error *err)
 {
 	enum lvx_status st = lvx_json_str(root, where, key, required, out, err);
 	if (st == LVX_OK && *out && !lvx_id_valid(*out))
-		return lvx_fail(err, LVX_EINVAL,
-			"%s: '%s' must be 1 to %d of A-Z a-z 0-9 _ -", where, key, LVX_ID_MAX);
+		return lvx_fail(err, LVX_EINVAL, "%s: '%s' must be 1 to %d of A-Z a-z 0-9 _ -",
+			where, key, LVX_ID_MAX);
 	return st;
 }
 
@@ -199,11 +199,11 @@ static enum lvx_status read_choice(int *out, const json_t *root, const char *key
 			*out = i;
 			return LVX_OK;
 		}
-		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
-			i > 0 ? ", " : "", names[i]);
+		used += (size_t)snprintf(
+			known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "", names[i]);
 	}
-	return lvx_fail(err, LVX_EINVAL, "%s: '%s' is '%.32s'; allowed are %s", where, key, value,
-		known);
+	return lvx_fail(
+		err, LVX_EINVAL, "%s: '%s' is '%.32s'; allowed are %s", where, key, value, known);
 }
 
 /* ---- WebSocket messages ---- */
@@ -283,8 +283,8 @@ static enum lvx_status read_push(
 				where);
 		return LVX_OK;
 	}
-	st = lvx_json_u32(r->root, where, "sample_rate", true, 8000, 192000,
-		&spec->push.sample_rate, err);
+	st = lvx_json_u32(
+		r->root, where, "sample_rate", true, 8000, 192000, &spec->push.sample_rate, err);
 	if (st == LVX_OK)
 		st = lvx_json_u32(
 			r->root, where, "channels", true, 1, 8, &spec->push.channels, err);
@@ -315,8 +315,8 @@ enum lvx_status lvx_request_parse(struct lvx_request *r, const struct lvx_model_
 	*r = (struct lvx_request){0};
 	r->spec.channel = -1;
 	if (len > LVX_MESSAGE_BYTES_MAX)
-		return lvx_fail(err, LVX_EINVAL, "%s: longer than %d bytes", where,
-			LVX_MESSAGE_BYTES_MAX);
+		return lvx_fail(
+			err, LVX_EINVAL, "%s: longer than %d bytes", where, LVX_MESSAGE_BYTES_MAX);
 	enum lvx_status st = lvx_json_parse(&r->root, where, text, len, err);
 	if (st == LVX_OK)
 		st = read_ref(r, err);
@@ -366,8 +366,8 @@ static enum lvx_status parse_body(
 	json_t **root, const char *text, size_t len, struct lvx_error *err)
 {
 	if (len > LVX_MESSAGE_BYTES_MAX)
-		return lvx_fail(err, LVX_EINVAL, "%s: longer than %d bytes", where,
-			LVX_MESSAGE_BYTES_MAX);
+		return lvx_fail(
+			err, LVX_EINVAL, "%s: longer than %d bytes", where, LVX_MESSAGE_BYTES_MAX);
 	return lvx_json_parse(root, where, text, len, err);
 }
 

@@ -40,16 +40,16 @@ enum lvx_from { LVX_FROM_NOW, LVX_FROM_START, LVX_FROM_LAST, LVX_FROM_KEY };
 
 struct lvx_request {
 	enum lvx_request_type type;
-	json_t *root;	    /* owned; all strings are borrowed from it */
+	json_t *root;       /* owned; all strings are borrowed from it */
 	const json_t *ref;  /* a string or an integer, or NULL */
 	const char *stream; /* SUBSCRIBE, UNSUBSCRIBE: never NULL */
 	/* SUBSCRIBE */
-	uint32_t lanes;	    /* 0: all */
+	uint32_t lanes; /* 0: all */
 	bool activity;
 	enum lvx_from from;
-	uint64_t last;	    /* LAST */
-	int64_t epoch;	    /* KEY */
-	uint64_t seq;	    /* KEY */
+	uint64_t last; /* LAST */
+	int64_t epoch; /* KEY */
+	uint64_t seq;  /* KEY */
 	/* PUSH */
 	struct lvx_hub_spec spec;
 };

@@ -13,8 +13,7 @@ enum { STREAMS_MAX = 1024 };
 
 static void head(struct lvx_text *t, const char *name, const char *type, const char *help)
 {
-	lvx_text_printf(
-		t, "# HELP lumivox_%s %s\n# TYPE lumivox_%s %s\n", name, help, name, type);
+	lvx_text_printf(t, "# HELP lumivox_%s %s\n# TYPE lumivox_%s %s\n", name, help, name, type);
 }
 
 static void single(
@@ -51,10 +50,10 @@ static void of_daemon(struct lvx_server *server, struct lvx_text *t)
 	single(t, "busy_seconds_total", "counter", "Time in ticks that did work.",
 		(double)e.busy_us / 1e6);
 	head(t, "tick_seconds", "gauge", "Duration of the last 1,024 ticks that did work.");
-	lvx_text_printf(t, "lumivox_tick_seconds{quantile=\"0.5\"} %.6f\n",
-		(double)e.tick_p50_us / 1e6);
-	lvx_text_printf(t, "lumivox_tick_seconds{quantile=\"0.99\"} %.6f\n",
-		(double)e.tick_p99_us / 1e6);
+	lvx_text_printf(
+		t, "lumivox_tick_seconds{quantile=\"0.5\"} %.6f\n", (double)e.tick_p50_us / 1e6);
+	lvx_text_printf(
+		t, "lumivox_tick_seconds{quantile=\"0.99\"} %.6f\n", (double)e.tick_p99_us / 1e6);
 	single(t, "device_bytes", "gauge", "Memory taken on the compute device.",
 		(double)e.device_bytes);
 	single(t, "resident_bytes", "gauge", "Resident memory of the process.",
@@ -118,7 +117,8 @@ void lvx_metrics(struct lvx_server *server, struct lvx_text *t)
 		{WORDS, "words_total", "counter", "Words of all lanes."},
 		{EVENTS, "events_total", "counter", "Events made."},
 		{GAPS, "media_gaps_total", "counter", "Gaps in the media."},
-		{OVERRUNS, "overrun_samples_total", "counter", "Samples the model was too late for."},
+		{OVERRUNS, "overrun_samples_total", "counter",
+			"Samples the model was too late for."},
 		{RECONNECTS, "reconnects_total", "counter", "Reconnects of the source."},
 		{READERS, "subscribers", "gauge", "Subscriptions."},
 		{HEARD, "heard_seconds", "gauge", "Timeline heard by the model."},

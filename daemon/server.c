@@ -51,7 +51,8 @@ static void on_tick(lws_sorted_usec_list_t *sul)
 	lws_sul_schedule(server->context, 0, sul, on_tick, TICK_US);
 }
 
-static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int callback(
+	struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
 	struct lvx_server *server = lws_context_user(lws_get_context(wsi));
 	switch (reason) {
@@ -136,8 +137,8 @@ static enum lvx_status try_bind(const struct lvx_server_params *p, struct lvx_er
 	struct addrinfo *ai;
 	int rc = getaddrinfo(any ? NULL : p->bind, port, &hints, &ai);
 	if (rc != 0)
-		return lvx_fail(err, LVX_EINVAL, "bind: '%s' is not a numeric address, nor '*'",
-			p->bind);
+		return lvx_fail(
+			err, LVX_EINVAL, "bind: '%s' is not a numeric address, nor '*'", p->bind);
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int one = 1;
 	enum lvx_status st = LVX_OK;

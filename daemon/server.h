@@ -11,17 +11,17 @@
 struct lvx_server;
 
 struct lvx_server_params {
-	struct lvx_hub *hub;	   /* all borrowed */
+	struct lvx_hub *hub; /* all borrowed */
 	struct lvx_engine *engine;
-	const char *bind;	   /* an address, or "*" */
-	uint16_t port;		   /* 0: any free one */
-	const char *token;	   /* NULL: none; needed unless bind is loopback */
+	const char *bind;                         /* an address, or "*" */
+	uint16_t port;                            /* 0: any free one */
+	const char *token;                        /* NULL: none; needed unless bind is loopback */
 	const char *allow_origin, *allow_schemes; /* comma-separated; origin may be NULL */
-	const char *tls_cert, *tls_key;		  /* or NULL */
-	const char *web_root;	   /* NULL: no page */
+	const char *tls_cert, *tls_key;           /* or NULL */
+	const char *web_root;                     /* NULL: no page */
 	int64_t slow_after_us;
 	uint32_t max_connections;
-	uint32_t max_streams;	   /* to tell clients */
+	uint32_t max_streams; /* to tell clients */
 };
 
 /* Binds and starts the thread. LVX_EIO: the port is in use, or the like. */

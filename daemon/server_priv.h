@@ -24,18 +24,18 @@ struct lvx_server {
 	struct lws_context *context;
 	pthread_t thread;
 	uint16_t port;
-	bool loopback;		 /* bound to loopback */
-	char web_root[4096];	 /* resolved; "": none */
+	bool loopback;       /* bound to loopback */
+	char web_root[4096]; /* resolved; "": none */
 	int64_t start_us;
 
-	_Atomic bool news;	 /* any thread sets it and rings; spares rings */
+	_Atomic bool news; /* any thread sets it and rings; spares rings */
 	_Atomic bool stop;
 
 	/* Socket thread only. */
 	lws_sorted_usec_list_t tick;
 	struct lvx_ws_session *sessions;
 	uint32_t n_sessions;
-	int64_t stop_at_us;	 /* INT64_MAX: not stopping */
+	int64_t stop_at_us; /* INT64_MAX: not stopping */
 	int64_t last_reap_us;
 	uint64_t subscribers_dropped, requests_refused, n_requests;
 	int reserve_fd;
@@ -48,8 +48,8 @@ struct lvx_peer {
 };
 
 /* ---- http.c ---- */
-int lvx_http_callback(struct lvx_server *server, struct lws *wsi,
-	enum lws_callback_reasons reason, struct lvx_peer *peer, void *in, size_t len);
+int lvx_http_callback(struct lvx_server *server, struct lws *wsi, enum lws_callback_reasons reason,
+	struct lvx_peer *peer, void *in, size_t len);
 /* 0: this handshake may become a WebSocket; < 0: it was refused, hang up. */
 int lvx_http_confirm_upgrade(struct lvx_server *server, struct lws *wsi);
 
@@ -62,8 +62,8 @@ struct lvx_http_reply {
 void lvx_http_fail(struct lvx_http_reply *reply, enum lvx_api_code code, const char *fmt, ...)
 	LVX_PRINTF(3, 4);
 /* Answers /api/..., /healthz and /metrics. method: "GET", "POST", ... */
-void lvx_http_api(struct lvx_server *server, const char *method, const char *path,
-	const char *body, size_t len, struct lvx_http_reply *reply);
+void lvx_http_api(struct lvx_server *server, const char *method, const char *path, const char *body,
+	size_t len, struct lvx_http_reply *reply);
 
 /* ---- metrics.c ---- */
 void lvx_metrics(struct lvx_server *server, struct lvx_text *out);

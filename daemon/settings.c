@@ -1,39 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/settings.h"
+#include "daemon/settings_priv.h"
 
 #include "base/file.h"
 #include "daemon/id.h"
 
 #include <ctype.h>
-#include <ini.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONFIG_BYTES_MAX = 1 << 20, STREAMS_MAX = 256 };
-
-enum scope {
-	FLAG = 1,   /* on the command line */
-	DAEMON = 2, /* in [daemon] */
-	STREAM = 4, /* in [stream ID]; elsewhere it is the default of all streams */
-};
-
-enum type { STRING, LIST, NUMBER, SECONDS, BOOL, CHOICE, ACTION };
-
-struct option_info {
-	const char *name;
-	int scopes;
-	enum type type;
-	size_t offset; /* into lvx_settings, or lvx_stream_settings if STREAM */
-	double lo, hi;
-	const char *arg; /* NULL: a bare flag */
-	const char *help;
-};
+enum { CONFIG_BYTES_MAX = 1 << 20 };
 
 #define D(field) offsetof(struct lvx_settings, field)
 #define S(field) offsetof(struct lvx_stream_settings, field)
 
-static const struct option_info options[] = {
+/* Short names for the table. */
+enum { FLAG = LVX_OPTION_FLAG, DAEMON = LVX_OPTION_DAEMON, STREAM = LVX_OPTION_STREAM };
+#define STRING LVX_OPTION_STRING
+#define LIST LVX_OPTION_LIST
+#define NUMBER LVX_OPTION_NUMBER
+#define SECONDS LVX_OPTION_SECONDS
+#define BOOL LVX_OPTION_BOOL
+#define CHOICE LVX_OPTION_CHOICE
+#define ACTION LVX_OPTION_ACTION
+
+const struct lvx_option lvx_options[] = {
 	{"config", FLAG, STRING, 0, 0, 0, "FILE", "read FILE (INI: [daemon], [stream ID])"},
 	{"model", FLAG | DAEMON, STRING, D(model), 0, 0, "DIR", "the model's folder"},
 	{"device", FLAG | DAEMON, STRING, D(device), 0, 0, "NAME",
@@ -45,7 +36,8 @@ static const struct option_info options[] = {
 		"address (127.0.0.1); others than loopback need a token"},
 	{"token", FLAG | DAEMON, STRING, D(token), 0, 0, "TOKEN",
 		"clients must show it (better: --token-file, or LVX_TOKEN)"},
-	{"token-file", FLAG | DAEMON, STRING, D(token_file), 0, 0, "FILE", "the first line of FILE"},
+	{"token-file", FLAG | DAEMON, STRING, D(token_file), 0, 0, "FILE",
+		"the first line of FILE"},
 	{"allow-origin", FLAG | DAEMON, LIST, D(allow_origin), 0, 0, "ORIGIN",
 		"web origins besides our own, e.g. https://example.org; may be repeated"},
 	{"allow-schemes", FLAG | DAEMON, STRING, D(allow_schemes), 0, 0, "LIST",
@@ -93,17 +85,18 @@ static const struct option_info options[] = {
 	{"help", FLAG, ACTION, LVX_ACTION_HELP, 0, 0, NULL, "this"},
 	{"version", FLAG, ACTION, LVX_ACTION_VERSION, 0, 0, NULL, "the version"},
 };
-enum { N_OPTIONS = sizeof(options) / sizeof(options[0]) };
+const int lvx_n_options = sizeof(lvx_options) / sizeof(lvx_options[0]);
+_Static_assert(sizeof(lvx_options) / sizeof(lvx_options[0]) <= LVX_OPTIONS_MAX, "");
 
 static const char *const pace_names[] = {"clock", "max"};
 
 /* ---- values ---- */
 
-static const struct option_info *find_option(const char *name, int scope)
+const struct lvx_option *lvx_option_find(const char *name, int scope)
 {
-	for (int i = 0; i < N_OPTIONS; i++) {
-		if ((options[i].scopes & scope) && strcmp(options[i].name, name) == 0)
-			return &options[i];
+	for (int i = 0; i < lvx_n_options; i++) {
+		if ((lvx_options[i].scopes & scope) && strcmp(lvx_options[i].name, name) == 0)
+			return &lvx_options[i];
 	}
 	return NULL;
 }
@@ -122,22 +115,22 @@ static void set_string(char **to, char *value)
 	*to = value;
 }
 
-static enum lvx_status parse_number(double *out, const struct option_info *o, const char *where,
+static enum lvx_status parse_number(double *out, const struct lvx_option *o, const char *where,
 	const char *value, struct lvx_error *err)
 {
 	char *end;
 	double x = strtod(value, &end);
-	bool whole = o->type == SECONDS || x == floor(x);
+	bool whole = o->type == LVX_OPTION_SECONDS || x == floor(x);
 	/* Digits only: no hex, no exponents, no infinity. */
 	if (value[0] == '\0' || *end != '\0' || value[strspn(value, "0123456789.")] != '\0' ||
 		!whole || x < o->lo || x > o->hi)
-		return lvx_fail(err, LVX_EINVAL, "%s: '%s' is '%.64s'; allowed are %g to %.15g", where,
-			o->name, value, o->lo, o->hi);
+		return lvx_fail(err, LVX_EINVAL, "%s: '%s' is '%.64s'; allowed are %g to %.15g",
+			where, o->name, value, o->lo, o->hi);
 	*out = x;
 	return LVX_OK;
 }
 
-static enum lvx_status parse_bool(int *out, const struct option_info *o, const char *where,
+static enum lvx_status parse_bool(int *out, const struct lvx_option *o, const char *where,
 	const char *value, struct lvx_error *err)
 {
 	static const char *const yes[] = {"true", "yes", "on", "1"};
@@ -153,7 +146,7 @@ static enum lvx_status parse_bool(int *out, const struct option_info *o, const c
 }
 
 /* base: the lvx_settings or lvx_stream_settings that the option belongs to. */
-static enum lvx_status set_value(char *base, const struct option_info *o, const char *where,
+enum lvx_status lvx_option_set(char *base, const struct lvx_option *o, const char *where,
 	const char *value, struct lvx_error *err)
 {
 	/* Each field has the type that the table says; the bases are structs of ours. */
@@ -161,10 +154,10 @@ static enum lvx_status set_value(char *base, const struct option_info *o, const 
 	double x = 0;
 	enum lvx_status st = LVX_OK;
 	switch (o->type) {
-	case STRING:
+	case LVX_OPTION_STRING:
 		set_string(field, copy(value));
 		break;
-	case LIST: {
+	case LVX_OPTION_LIST: {
 		char **list = field;
 		char *joined;
 		if (asprintf(&joined, "%s%s%s", *list ? *list : "", *list ? "," : "", value) < 0)
@@ -172,30 +165,30 @@ static enum lvx_status set_value(char *base, const struct option_info *o, const 
 		set_string(list, joined);
 		break;
 	}
-	case NUMBER:
+	case LVX_OPTION_NUMBER:
 		st = parse_number(&x, o, where, value, err);
 		if (st == LVX_OK)
 			*(int *)field = (int)x;
 		break;
-	case SECONDS:
+	case LVX_OPTION_SECONDS:
 		st = parse_number(&x, o, where, value, err);
 		if (st == LVX_OK)
 			*(double *)field = x;
 		break;
-	case BOOL:
+	case LVX_OPTION_BOOL:
 		st = parse_bool(field, o, where, value, err);
 		break;
-	case CHOICE:
+	case LVX_OPTION_CHOICE:
 		for (int i = 0; i < 2; i++) {
 			if (strcmp(value, pace_names[i]) == 0) {
 				*(int *)field = i;
 				return LVX_OK;
 			}
 		}
-		st = lvx_fail(err, LVX_EINVAL, "%s: '%s' is '%.64s'; allowed are %s", where, o->name,
-			value, o->arg);
+		st = lvx_fail(err, LVX_EINVAL, "%s: '%s' is '%.64s'; allowed are %s", where,
+			o->name, value, o->arg);
 		break;
-	case ACTION:
+	case LVX_OPTION_ACTION:
 		break;
 	}
 	return st;
@@ -219,7 +212,7 @@ static void finish_stream(struct lvx_stream_settings *s)
 	free(s->audio_track);
 }
 
-static struct lvx_stream_settings *find_stream(struct lvx_settings *s, const char *id)
+struct lvx_stream_settings *lvx_settings_find(struct lvx_settings *s, const char *id)
 {
 	for (size_t i = 0; i < s->n_streams; i++) {
 		if (strcmp(s->streams[i].id, id) == 0)
@@ -228,18 +221,18 @@ static struct lvx_stream_settings *find_stream(struct lvx_settings *s, const cha
 	return NULL;
 }
 
-static enum lvx_status add_stream(struct lvx_settings *s, const char *where, const char *id,
+enum lvx_status lvx_settings_add(struct lvx_settings *s, const char *where, const char *id,
 	struct lvx_stream_settings **out, struct lvx_error *err)
 {
 	if (!lvx_id_valid(id))
 		return lvx_fail(err, LVX_EINVAL,
 			"%s: '%.64s' is not a stream id: 1 to %d of A-Z a-z 0-9 _ - are allowed",
 			where, id, LVX_ID_MAX);
-	if (find_stream(s, id))
+	if (lvx_settings_find(s, id))
 		return lvx_fail(err, LVX_EINVAL, "%s: there are two streams '%s'", where, id);
-	if (s->n_streams >= STREAMS_MAX)
+	if (s->n_streams >= LVX_STREAMS_MAX)
 		return lvx_fail(
-			err, LVX_EINVAL, "%s: more than %d streams", where, STREAMS_MAX);
+			err, LVX_EINVAL, "%s: more than %d streams", where, LVX_STREAMS_MAX);
 	struct lvx_stream_settings *more =
 		realloc(s->streams, (s->n_streams + 1) * sizeof(*s->streams));
 	if (!more)
@@ -268,7 +261,7 @@ static void make_id(struct lvx_settings *s, const char *uri, char id[LVX_ID_MAX 
 	if (n == 0)
 		strcpy(base, "stream");
 	snprintf(id, LVX_ID_MAX + 1, "%s", base);
-	for (int k = 2; find_stream(s, id); k++)
+	for (int k = 2; lvx_settings_find(s, id); k++)
 		snprintf(id, LVX_ID_MAX + 1, "%s-%d", base, k);
 }
 
@@ -289,7 +282,7 @@ static enum lvx_status add_source(struct lvx_settings *s, const char *arg, struc
 	if (uri[0] == '\0')
 		return lvx_fail(err, LVX_EINVAL, "'%.64s': a source is missing", arg);
 	struct lvx_stream_settings *stream;
-	enum lvx_status st = add_stream(s, arg, id, &stream, err);
+	enum lvx_status st = lvx_settings_add(s, arg, id, &stream, err);
 	if (st == LVX_OK)
 		stream->uri = copy(uri);
 	return st;
@@ -328,149 +321,6 @@ bool lvx_list_has(const char *list, const char *item)
 	return false;
 }
 
-/* ---- the file ---- */
-
-struct ini_state {
-	struct lvx_settings *settings;
-	const char *where, *text, *end;
-	int line;
-	bool continued;	    /* the line begins with a space: it goes on with the key before */
-	bool too_long;
-	int error_line;	    /* of the first error; 0: none */
-	struct lvx_error *err;
-	char seen[STREAMS_MAX + 1][N_OPTIONS]; /* by stream (the last: [daemon]) and option */
-};
-
-/* fgets for inih; counts lines, since inih does not tell its handler. */
-static char *read_line(char *buf, int size, void *user)
-{
-	struct ini_state *st = user;
-	if (st->text >= st->end)
-		return NULL;
-	size_t left = (size_t)(st->end - st->text);
-	const char *newline = memchr(st->text, '\n', left);
-	size_t len = newline ? (size_t)(newline - st->text) + 1 : left;
-	st->line++;
-	st->continued = isspace((unsigned char)st->text[0]);
-	if (len > (size_t)size - 1) {
-		if (st->error_line == 0) {
-			st->error_line = st->line;
-			lvx_fail(st->err, LVX_EINVAL,
-				"%s:%d: the line is longer than %d bytes; indent what follows on the next",
-				st->where, st->line, size - 2);
-		}
-		st->text += len;
-		buf[0] = '\n';
-		buf[1] = '\0';
-		return buf;
-	}
-	memcpy(buf, st->text, len);
-	buf[len] = '\0';
-	/* A NUL would hide the rest of the line. */
-	for (size_t i = 0; i < len; i++)
-		buf[i] = buf[i] == '\0' ? '?' : buf[i];
-	st->text += len;
-	return buf;
-}
-
-static enum lvx_status unknown_key(const char *where, const char *section, const char *name,
-	int scope, struct lvx_error *err)
-{
-	char list[400] = "";
-	size_t at = 0;
-	for (int i = 0; i < N_OPTIONS && at < sizeof(list); i++) {
-		if (options[i].scopes & scope)
-			at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s",
-				at > 0 ? ", " : "", options[i].name);
-	}
-	return lvx_fail(err, LVX_EINVAL, "%s: unknown key '%.40s' in [%.40s]; known are %s", where, name,
-		section, list);
-}
-
-static enum lvx_status set_from_file(struct ini_state *st, const char *where, const char *section,
-	const char *name, const char *value, struct lvx_error *err)
-{
-	struct lvx_settings *s = st->settings;
-	struct lvx_stream_settings *stream = NULL;
-	int scope = DAEMON;
-	size_t seen_row = STREAMS_MAX;
-	if (strncmp(section, "stream ", 7) == 0) {
-		const char *id = section + 7 + strspn(section + 7, " ");
-		scope = STREAM;
-		stream = find_stream(s, id);
-		if (!stream) {
-			enum lvx_status added = add_stream(s, where, id, &stream, err);
-			if (added != LVX_OK)
-				return added;
-		}
-		seen_row = (size_t)(stream - s->streams);
-	} else if (strcmp(section, "daemon") != 0) {
-		return lvx_fail(err, LVX_EINVAL,
-			"%s: unknown section [%.40s]; known are [daemon] and [stream ID]", where,
-			section);
-	}
-	const struct option_info *o = find_option(name, scope);
-	if (!o)
-		return unknown_key(where, section, name, scope, err);
-
-	char *seen = &st->seen[seen_row][o - options];
-	char *base = (o->scopes & STREAM) ? (char *)(stream ? stream : &s->defaults) : (char *)s;
-	if (*seen && st->continued && o->type == STRING) {
-		char **field = (char **)(void *)(base + o->offset);
-		char *joined;
-		if (asprintf(&joined, "%s %s", *field ? *field : "", value) < 0)
-			abort();
-		set_string(field, joined);
-		return LVX_OK;
-	}
-	if (*seen && o->type != LIST)
-		return lvx_fail(err, LVX_EINVAL, "%s: '%s' is said twice in [%.40s]", where, name,
-			section);
-	*seen = 1;
-	return set_value(base, o, where, value, err);
-}
-
-static int on_key(void *user, const char *section, const char *name, const char *value)
-{
-	struct ini_state *st = user;
-	char where[300];
-	if (st->error_line > 0)
-		return 0;
-	snprintf(where, sizeof(where), "%.280s:%d", st->where, st->line);
-	if (set_from_file(st, where, section, name, value, st->err) == LVX_OK)
-		return 1;
-	st->error_line = st->line;
-	return 0;
-}
-
-enum lvx_status lvx_settings_parse_ini(struct lvx_settings *s, const char *where, const char *text,
-	size_t len, struct lvx_error *err)
-{
-	struct lvx_error first = {0};
-	struct ini_state *st = calloc(1, sizeof(*st));
-	if (!st)
-		abort();
-	*st = (struct ini_state){
-		.settings = s, .where = where, .text = text, .end = text + len, .err = &first};
-	int rc = ini_parse_stream(read_line, st, on_key, st);
-	int error_line = st->error_line;
-	free(st);
-	/* inih's own complaint, if it came first. */
-	if (rc > 0 && (error_line == 0 || rc < error_line))
-		return lvx_fail(err, LVX_EINVAL, "%s:%d: expected 'key = value' or '[section]'",
-			where, rc);
-	if (error_line > 0)
-		return lvx_fail(err, LVX_EINVAL, "%s", first.msg);
-	if (rc < 0)
-		return lvx_fail(err, LVX_ENOMEM, "%s: out of memory", where);
-	for (size_t i = 0; i < s->n_streams; i++) {
-		if (!s->streams[i].uri)
-			return lvx_fail(err, LVX_EINVAL, "%s: [stream %s] has no uri", where,
-				s->streams[i].id);
-	}
-	return LVX_OK;
-}
-
 /* ---- the command line ---- */
 
 void lvx_settings_init(struct lvx_settings *s)
@@ -496,14 +346,14 @@ static enum lvx_status read_flag(struct lvx_settings *s, int argc, char *const *
 	const char *equals = strchr(arg, '=');
 	char name[32], where[40];
 	snprintf(name, sizeof(name), "%.*s", (int)(equals ? equals - arg : (long)strlen(arg)), arg);
-	const struct option_info *o = find_option(name, FLAG);
+	const struct lvx_option *o = lvx_option_find(name, LVX_OPTION_FLAG);
 	if (!o)
-		return lvx_fail(err, LVX_EINVAL, "unknown flag '%.64s'; see lumivoxd --help",
-			argv[*i]);
+		return lvx_fail(
+			err, LVX_EINVAL, "unknown flag '%.64s'; see lumivoxd --help", argv[*i]);
 	snprintf(where, sizeof(where), "--%s", name);
 	const char *value = equals ? equals + 1 : NULL;
 	if (!o->arg) {
-		if (o->type == ACTION) {
+		if (o->type == LVX_OPTION_ACTION) {
 			if (value)
 				return lvx_fail(err, LVX_EINVAL, "--%s takes no value", name);
 			s->action = (enum lvx_action)o->offset;
@@ -519,8 +369,8 @@ static enum lvx_status read_flag(struct lvx_settings *s, int argc, char *const *
 		*config = value;
 		return LVX_OK;
 	}
-	char *base = (o->scopes & STREAM) ? (char *)&s->defaults : (char *)s;
-	return set_value(base, o, where, value, err);
+	char *base = (o->scopes & LVX_OPTION_STREAM) ? (char *)&s->defaults : (char *)s;
+	return lvx_option_set(base, o, where, value, err);
 }
 
 static enum lvx_status read_flags(struct lvx_settings *s, int argc, char *const *argv,
@@ -537,8 +387,8 @@ static enum lvx_status read_flags(struct lvx_settings *s, int argc, char *const 
 		else if (!flags_over && strcmp(arg, "-h") == 0)
 			s->action = LVX_ACTION_HELP;
 		else if (!flags_over && arg[0] == '-' && arg[1] != '\0')
-			st = lvx_fail(err, LVX_EINVAL, "unknown flag '%.64s'; see lumivoxd --help",
-				arg);
+			st = lvx_fail(
+				err, LVX_EINVAL, "unknown flag '%.64s'; see lumivoxd --help", arg);
 		else
 			st = add_source(s, arg, err);
 	}
@@ -548,20 +398,20 @@ static enum lvx_status read_flags(struct lvx_settings *s, int argc, char *const 
 /* The file's daemon settings go where no flag has spoken. */
 static void merge(struct lvx_settings *flags, struct lvx_settings *file)
 {
-	for (int i = 0; i < N_OPTIONS; i++) {
-		const struct option_info *o = &options[i];
-		if (!(o->scopes & DAEMON))
+	for (int i = 0; i < lvx_n_options; i++) {
+		const struct lvx_option *o = &lvx_options[i];
+		if (!(o->scopes & LVX_OPTION_DAEMON))
 			continue;
-		bool stream = o->scopes & STREAM;
+		bool stream = o->scopes & LVX_OPTION_STREAM;
 		char *to = (stream ? (char *)&flags->defaults : (char *)flags) + o->offset;
 		char *from = (stream ? (char *)&file->defaults : (char *)file) + o->offset;
-		if (o->type == STRING || o->type == LIST) {
+		if (o->type == LVX_OPTION_STRING || o->type == LVX_OPTION_LIST) {
 			char **t = (char **)(void *)to, **f = (char **)(void *)from;
 			if (!*t) {
 				*t = *f;
 				*f = NULL;
 			}
-		} else if (o->type == SECONDS) {
+		} else if (o->type == LVX_OPTION_SECONDS) {
 			double *t = (double *)(void *)to;
 			*t = *t < 0 ? *(double *)(void *)from : *t;
 		} else {
@@ -587,7 +437,7 @@ static enum lvx_status read_file(struct lvx_settings *s, const char *path, struc
 	/* The file's streams come first, then those of the command line. */
 	for (size_t i = 0; i < s->n_streams && st == LVX_OK; i++) {
 		struct lvx_stream_settings *stream;
-		st = add_stream(&file, s->streams[i].uri, s->streams[i].id, &stream, err);
+		st = lvx_settings_add(&file, s->streams[i].uri, s->streams[i].id, &stream, err);
 		if (st == LVX_OK)
 			stream->uri = copy(s->streams[i].uri);
 	}
@@ -634,8 +484,8 @@ static enum lvx_status check(struct lvx_settings *s, struct lvx_error *err)
 	size_t wanted = s->n_streams > 16 ? s->n_streams : 16;
 	s->rows = s->rows >= 0 ? s->rows : (int)wanted;
 	if (s->n_streams > (size_t)s->rows)
-		return lvx_fail(err, LVX_EINVAL, "%zu streams are more than rows = %d", s->n_streams,
-			s->rows);
+		return lvx_fail(err, LVX_EINVAL, "%zu streams are more than rows = %d",
+			s->n_streams, s->rows);
 	return LVX_OK;
 }
 
@@ -672,13 +522,14 @@ void lvx_settings_usage(FILE *out)
 		     "SOURCE is a file, an http(s):, rtsp:, srt: or rtmp: URL, v4l2:DEVICE or "
 		     "mic:[NAME].\nIn the file, [daemon] has the same keys, and [stream ID] those "
 		     "marked with *, and uri.\n\n");
-	for (int i = 0; i < N_OPTIONS; i++) {
-		const struct option_info *o = &options[i];
-		if (!(o->scopes & FLAG))
+	for (int i = 0; i < lvx_n_options; i++) {
+		const struct lvx_option *o = &lvx_options[i];
+		if (!(o->scopes & LVX_OPTION_FLAG))
 			continue;
 		char left[48];
 		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg ? " " : "",
 			o->arg ? o->arg : "");
-		fprintf(out, "  %-24s %s%s\n", left, o->help, o->scopes & STREAM ? " *" : "");
+		fprintf(out, "  %-24s %s%s\n", left, o->help,
+			o->scopes & LVX_OPTION_STREAM ? " *" : "");
 	}
 }

@@ -21,7 +21,7 @@ struct lvx_stream {
 	uint32_t row;
 	uint32_t sample_rate;
 	int64_t slot_us;
-	bool real_time;		   /* sound comes as fast as it is heard */
+	bool real_time; /* sound comes as fast as it is heard */
 
 	/* Model thread only. */
 	struct lvx_extractor *extractor;
@@ -47,7 +47,8 @@ static void note_start(struct lvx_stream *s, int64_t slot_end_us)
 	int64_t newest_us = slot_end_us;
 	/* What waits in the ring is newer still. A jump back makes the sum below wrong. */
 	if (rs.n_jumps_back == 0) {
-		int64_t written_us = (int64_t)(rs.samples_written * 1000000 / s->sample_rate) + rs.gap_us;
+		int64_t written_us =
+			(int64_t)(rs.samples_written * 1000000 / s->sample_rate) + rs.gap_us;
 		if (written_us > newest_us)
 			newest_us = written_us;
 	}
@@ -167,7 +168,8 @@ enum lvx_status lvx_stream_open(struct lvx_stream **out, struct lvx_engine *engi
 	struct lvx_error *err)
 {
 	if (!p->source == !p->push)
-		return lvx_fail(err, LVX_EINVAL, "stream: exactly one of source and push is wanted");
+		return lvx_fail(
+			err, LVX_EINVAL, "stream: exactly one of source and push is wanted");
 	struct lvx_stream *s = calloc(1, sizeof(*s));
 	if (!s)
 		return lvx_fail(err, LVX_ENOMEM, "stream: out of memory");
@@ -176,8 +178,9 @@ enum lvx_status lvx_stream_open(struct lvx_stream **out, struct lvx_engine *engi
 	s->cb = *cb;
 	s->sample_rate = model->frontend.audio.sample_rate;
 	s->slot_us = model->slot_us;
-	s->real_time = p->live || (p->source && (p->source->pace == LVX_PACE_CLOCK || p->source->live ||
-							lvx_source_uri_is_live(p->source->uri)));
+	s->real_time =
+		p->live || (p->source && (p->source->pace == LVX_PACE_CLOCK || p->source->live ||
+						 lvx_source_uri_is_live(p->source->uri)));
 	s->start_this = START_UNKNOWN;
 	s->start_last = START_UNKNOWN;
 	s->window_begin_us = lvx_now_us();

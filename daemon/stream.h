@@ -16,11 +16,11 @@ struct lvx_stream_params {
 	/* Exactly one of the two. */
 	const struct lvx_source_params *source;
 	const struct lvx_push_params *push;
-	uint32_t lanes;		  /* bit per lane of the model */
+	uint32_t lanes;           /* bit per lane of the model */
 	const char *translate_to; /* NULL: the translation lane stays off */
-	const char *prefix;	  /* NULL, or title, names, glossary */
-	bool live;		  /* a push in real time: rather skip sound than fall behind */
-	int64_t ring_us;	  /* 0: 30 s */
+	const char *prefix;       /* NULL, or title, names, glossary */
+	bool live;                /* a push in real time: rather skip sound than fall behind */
+	int64_t ring_us;          /* 0: 30 s */
 };
 
 struct lvx_stream_callbacks {
@@ -61,10 +61,10 @@ struct lvx_stream_stats {
 	struct lvx_source_stats source;
 	struct lvx_ring_stats ring;
 	enum lvx_source_state state;
-	int64_t heard_us;   /* end of the last slot the model took, on the timeline */
+	int64_t heard_us;      /* end of the last slot the model took, on the timeline */
 	int64_t start_wall_us; /* lvx_wall_us when timeline 0 was heard; 0: not yet */
 	int64_t start_mono_us; /* lvx_now_us of the same */
-	int64_t duration_us; /* of a file; -1 unknown */
+	int64_t duration_us;   /* of a file; -1 unknown */
 	uint64_t words, overruns;
 };
 void lvx_stream_get_stats(struct lvx_stream *stream, struct lvx_stream_stats *out);

@@ -19,11 +19,11 @@ _Static_assert(LVX_EVENT_HEADROOM >= LWS_PRE, "events are written in place");
 
 enum {
 	SUBSCRIPTIONS_MAX = 64,
-	REPLIES_MAX = 64,    /* then requests are not read until some were sent */
+	REPLIES_MAX = 64, /* then requests are not read until some were sent */
 	ERRORS_MAX = 32,
 	SEND_BUFFER = 131072, /* what the kernel holds for one viewer */
 	PUSH_QUEUE = 262144,
-	LINGER_S = 5,	     /* for a slow viewer to come and fetch its close code */
+	LINGER_S = 5, /* for a slow viewer to come and fetch its close code */
 	CLOSE_TOO_SLOW = 4008,
 };
 
@@ -43,20 +43,20 @@ struct lvx_ws_session {
 	struct lvx_server *server;
 	struct lws *wsi;
 	struct subscription *subs; /* [n_subs] */
-	size_t n_subs, turn;	   /* whose turn it is to be sent */
+	size_t n_subs, turn;       /* whose turn it is to be sent */
 	struct reply *first, **last;
 	uint32_t n_replies;
-	struct lvx_text message;   /* the text message that is coming in */
+	struct lvx_text message; /* the text message that is coming in */
 	bool too_long;
 	uint32_t n_errors;
-	int64_t waiting_since_us;  /* a WRITEABLE was asked for then; 0: none is awaited */
-	int close_code;		   /* 0: stay */
+	int64_t waiting_since_us; /* a WRITEABLE was asked for then; 0: none is awaited */
+	int close_code;           /* 0: stay */
 	const char *close_reason;
 
 	struct lvx_hub_stream *push; /* referenced; NULL: none */
-	bool push_finished;	   /* "finish" was said */
-	struct lvx_text held;	   /* what the push could not take yet */
-	bool reading;		   /* flow control lets data in */
+	bool push_finished;          /* "finish" was said */
+	struct lvx_text held;        /* what the push could not take yet */
+	bool reading;                /* flow control lets data in */
 };
 
 /* ---- sending ---- */
@@ -123,8 +123,8 @@ static void add_ref(struct lvx_text *t, const json_t *ref)
 
 static void send_error(struct lvx_ws_session *s, const json_t *ref, enum lvx_api_code code,
 	const char *fmt, ...) LVX_PRINTF(4, 5);
-static void send_error(struct lvx_ws_session *s, const json_t *ref, enum lvx_api_code code,
-	const char *fmt, ...)
+static void send_error(
+	struct lvx_ws_session *s, const json_t *ref, enum lvx_api_code code, const char *fmt, ...)
 {
 	struct lvx_text t = {0}, message = {0};
 	va_list args;
@@ -144,7 +144,8 @@ static void send_error(struct lvx_ws_session *s, const json_t *ref, enum lvx_api
 }
 
 /* {"type":TYPE,"ref":REF,"stream":STREAM} and no more. */
-static void send_short(struct lvx_ws_session *s, const char *type, const json_t *ref, const char *stream)
+static void send_short(
+	struct lvx_ws_session *s, const char *type, const json_t *ref, const char *stream)
 {
 	struct lvx_text t = {0};
 	lvx_text_printf(&t, "{\"type\":\"%s\"", type);
@@ -161,8 +162,9 @@ static void send_hello(struct lvx_ws_session *s)
 	const struct lvx_engine *engine = s->server->params.engine;
 	const struct lvx_model_info *model = lvx_engine_model(engine);
 	struct lvx_text t = {0};
-	lvx_text_printf(&t, "{\"type\":\"hello\",\"protocol\":%d,\"version\":\"%s\",\"model\":",
-		LVX_PROTOCOL, LVX_VERSION);
+	lvx_text_printf(&t,
+		"{\"type\":\"hello\",\"protocol\":%d,\"version\":\"%s\",\"model\":", LVX_PROTOCOL,
+		LVX_VERSION);
 	lvx_text_json(&t, model->name);
 	lvx_text_printf(&t, ",\"device\":");
 	lvx_text_json(&t, lvx_engine_device(engine)->name);
@@ -238,8 +240,8 @@ static void subscribe(struct lvx_ws_session *s, const struct lvx_request *r)
 	}
 	size_t i = find_subscription(s, r->stream);
 	if (i == s->n_subs && s->n_subs >= SUBSCRIPTIONS_MAX) {
-		send_error(s, r->ref, LVX_API_OVER_LIMIT,
-			"a connection may have %d subscriptions", SUBSCRIPTIONS_MAX);
+		send_error(s, r->ref, LVX_API_OVER_LIMIT, "a connection may have %d subscriptions",
+			SUBSCRIPTIONS_MAX);
 		goto refused;
 	}
 	if (!find_start(s, r, stream, &start, &missed))
@@ -252,11 +254,12 @@ static void subscribe(struct lvx_ws_session *s, const struct lvx_request *r)
 	s->subs = more;
 	s->subs[s->n_subs++] = (struct subscription){
 		.stream = stream,
-		.reader = {
-			.next = start,
-			.lanes = r->lanes != 0 ? r->lanes : UINT32_MAX,
-			.activity = r->activity,
-		},
+		.reader =
+			{
+				.next = start,
+				.lanes = r->lanes != 0 ? r->lanes : UINT32_MAX,
+				.activity = r->activity,
+			},
 	};
 	lvx_hub_count_reader(stream, 1);
 
@@ -307,8 +310,8 @@ static bool pump(struct lvx_ws_session *s)
 {
 	size_t taken = 0;
 	if (s->held.len > 0) {
-		enum lvx_status st = lvx_hub_push(
-			s->push, (const uint8_t *)s->held.data, s->held.len, &taken);
+		enum lvx_status st =
+			lvx_hub_push(s->push, (const uint8_t *)s->held.data, s->held.len, &taken);
 		/* The stream has ended, so nobody wants the rest. */
 		if (st != LVX_OK && st != LVX_AGAIN)
 			taken = s->held.len;
@@ -380,8 +383,9 @@ static bool send_pushed(struct lvx_ws_session *s)
 		return false;
 	lvx_hub_get_info(s->push, &info);
 	struct lvx_text t = {0};
-	lvx_text_printf(&t, "{\"type\":\"pushed\",\"stream\":\"%s\",\"reason\":\"%s\",\"message\":",
-		info.id, info.reason);
+	lvx_text_printf(&t,
+		"{\"type\":\"pushed\",\"stream\":\"%s\",\"reason\":\"%s\",\"message\":", info.id,
+		info.reason);
 	lvx_text_json(&t, info.message);
 	lvx_text_printf(&t, "}");
 	end_push(s);
@@ -462,8 +466,7 @@ static int write_reply(struct lvx_ws_session *s)
 		s->last = &s->first;
 	s->n_replies--;
 	set_reading(s);
-	int n = lws_write(
-		s->wsi, (unsigned char *)r->data + LWS_PRE, r->len, LWS_WRITE_TEXT);
+	int n = lws_write(s->wsi, (unsigned char *)r->data + LWS_PRE, r->len, LWS_WRITE_TEXT);
 	free(r);
 	return n < 0 ? -1 : 0;
 }

@@ -71,7 +71,9 @@ enum lvx_status lvx_model_load(struct lvx_model **out, const char *dir, struct l
 		.lanes =
 			{
 				{.name = "caption", .languages = {"en"}, .n_languages = 1},
-				{.name = "translation", .languages = {"de", "fr"}, .n_languages = 2},
+				{.name = "translation",
+					.languages = {"de", "fr"},
+					.n_languages = 2},
 				{.name = "description", .languages = {"en"}, .n_languages = 1},
 			},
 		.n_lanes = 3,
@@ -182,7 +184,7 @@ static void say(struct row *r)
 	for (uint32_t lane = 0; lane < 3; lane++) {
 		if (!(r->params.lanes & 1u << lane))
 			continue;
-		snprintf(text, sizeof(text), "%c%llu", "ctd"[lane], (unsigned long long)r->words);
+		snprintf(text, sizeof(text), "%c%llu", "ctd"[lane], (unsigned long long)r -> words);
 		struct lvx_event e = {
 			.kind = LVX_EVENT_WORD,
 			.lane = lane,

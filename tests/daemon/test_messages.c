@@ -39,9 +39,12 @@ static void test_subscribe(void **state)
 	assert_null(r.ref);
 	lvx_request_finish(&r);
 
-	assert_int_equal(parse(&r, "{\"type\":\"subscribe\",\"stream\":\"a\",\"ref\":7,\"activity\":true,"
-				   "\"lanes\":[\"translation\"],\"from\":{\"epoch\":9007199254740991,\"seq\":0}}",
-				 &err),
+	assert_int_equal(
+		parse(&r,
+			"{\"type\":\"subscribe\",\"stream\":\"a\",\"ref\":7,\"activity\":true,"
+			"\"lanes\":[\"translation\"],\"from\":{\"epoch\":9007199254740991,\"seq\":"
+			"0}}",
+			&err),
 		LVX_OK);
 	assert_int_equal(r.lanes, 2);
 	assert_true(r.activity);
@@ -62,9 +65,11 @@ static void test_push(void **state)
 	(void)state;
 	struct lvx_request r;
 	struct lvx_error err;
-	assert_int_equal(parse(&r, "{\"type\":\"push\",\"format\":\"f32le\",\"sample_rate\":48000,"
-				   "\"channels\":2,\"channel\":1,\"translate_to\":\"fr\",\"live\":true}",
-				 &err),
+	assert_int_equal(
+		parse(&r,
+			"{\"type\":\"push\",\"format\":\"f32le\",\"sample_rate\":48000,"
+			"\"channels\":2,\"channel\":1,\"translate_to\":\"fr\",\"live\":true}",
+			&err),
 		LVX_OK);
 	assert_int_equal(r.spec.push.format, LVX_PUSH_F32LE);
 	assert_int_equal(r.spec.push.sample_rate, 48000);
@@ -72,9 +77,12 @@ static void test_push(void **state)
 	assert_string_equal(r.spec.translate_to, "fr");
 	assert_true(r.spec.live && r.spec.over_network && !r.spec.uri && !r.spec.id);
 	lvx_request_finish(&r);
-	assert_int_equal(parse(&r, "{\"type\":\"push\",\"format\":\"container\",\"translate_to\":\"xx\"}", &err),
+	assert_int_equal(
+		parse(&r, "{\"type\":\"push\",\"format\":\"container\",\"translate_to\":\"xx\"}",
+			&err),
 		LVX_EINVAL);
-	assert_string_equal(err.msg, "message: the model does not translate to 'xx', but to de, fr");
+	assert_string_equal(
+		err.msg, "message: the model does not translate to 'xx', but to de, fr");
 	lvx_request_finish(&r);
 }
 
@@ -118,8 +126,14 @@ static void test_text(void **state)
 		"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 	lvx_text_clear(&t);
 	struct lvx_event_key key = {"s", 5, 6};
-	struct lvx_text_event e = {.lane = "caption", .language = NULL, .segment = 3, .latency_us = -1,
-		.word = "Hi.", .start_us = 1, .end_us = 2, .confidence = 0.9996f};
+	struct lvx_text_event e = {.lane = "caption",
+		.language = NULL,
+		.segment = 3,
+		.latency_us = -1,
+		.word = "Hi.",
+		.start_us = 1,
+		.end_us = 2,
+		.confidence = 0.9996f};
 	lvx_json_out_text(&t, &key, &e);
 	assert_string_equal(t.data,
 		"{\"type\":\"text\",\"stream\":\"s\",\"epoch\":5,\"seq\":6,\"lane\":\"caption\","
@@ -144,8 +158,8 @@ static void test_auth(void **state)
 	assert_false(lvx_auth_origin("null", "", NULL));
 	assert_true(lvx_auth_origin("https://b", "a", "https://a, https://b"));
 	assert_false(lvx_auth_origin("https://b.c", "a", "https://b"));
-	static const char *const here[] = {"localhost", "LOCALHOST:8437", "127.0.0.1", "127.9.9.9:1",
-		"::1", "[::1]", "[::1]:8437"};
+	static const char *const here[] = {"localhost", "LOCALHOST:8437", "127.0.0.1",
+		"127.9.9.9:1", "::1", "[::1]", "[::1]:8437"};
 	static const char *const elsewhere[] = {"", "0.0.0.0", "::", "*", "10.0.0.1:8437",
 		"localhost.evil", "127.0.0.1.evil:1", "[::2]:1", "128.0.0.1", "["};
 	for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
@@ -188,7 +202,8 @@ static void test_ini(void **state)
 {
 	(void)state;
 	static const char text[] =
-		"[daemon]\nport = 1\nlanes = caption\nallow-origin = http://a\nallow-origin = http://b\n"
+		"[daemon]\nport = 1\nlanes = caption\nallow-origin = http://a\nallow-origin = "
+		"http://b\n"
 		"[stream x]\nuri = a.wav\nprefix = one\n   two\n\tthree\nstall = 1.5\n";
 	struct lvx_settings s;
 	struct lvx_error err = {0};

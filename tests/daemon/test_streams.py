@@ -311,6 +311,18 @@ async def test_slow_viewer(exe):
         silent.close()
 
 
+async def test_short_history(exe):
+    """a viewer that the history has overtaken is dropped with 4008 at once"""
+    with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 5)}", "--lanes", "caption", "--history",
+                               "1000", env={"LVX_FAKE_FLOOD": "200"}) as daemon:
+        slow = raw_websocket(daemon.port)
+        slow.sendall(frame(json.dumps({"type": "subscribe", "stream": "a"}).encode()))
+        daemon.wait_for("a", lambda i: i["next_seq"] > 9000)
+        assert close_code(slow) == 4008
+        async with daemon.connect() as s:
+            assert (await s.ask(type="ping"))["type"] == "pong"
+
+
 async def test_many_viewers(exe):
     """a hundred viewers of one stream all get the same"""
     with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 3)}") as daemon:
@@ -413,5 +425,5 @@ Daemon.stop_when_done = stop_when_done
 if __name__ == "__main__":
     main([test_history, test_lanes, test_resume, test_resume_impossible, test_two_streams,
           test_unsubscribe, test_push, test_push_container, test_push_backpressure, test_vanish,
-          test_slow_viewer, test_many_viewers, test_constant, test_device_failure, test_shutdown,
+          test_slow_viewer, test_short_history, test_many_viewers, test_constant, test_device_failure, test_shutdown,
           test_exit_when_done])
