@@ -137,11 +137,12 @@ static void patch_stream(struct lvx_server *server, struct lvx_hub_stream *strea
 	struct lvx_error err = {0};
 	enum lvx_status st =
 		lvx_patch_parse(&lanes, lvx_engine_model(server->params.engine), body, len, &err);
+	if (st == LVX_OK)
+		st = lvx_hub_set_lanes(stream, lanes, &err);
 	if (st != LVX_OK) {
 		lvx_http_fail(reply, lvx_api_code_of(st), "%s", err.msg);
 		return;
 	}
-	lvx_hub_set_lanes(stream, lanes);
 	begin(reply, 200);
 	add_stream(server, &reply->body, stream);
 }

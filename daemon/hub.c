@@ -166,17 +166,33 @@ bool lvx_hub_has_ended(struct lvx_hub_stream *s)
 	return ended;
 }
 
-static uint32_t default_lanes(const struct lvx_hub *hub, bool translate)
+/* Index of the translation lane, or n_lanes. */
+static uint32_t translation_lane(const struct lvx_model_info *model)
+{
+	uint32_t i = 0;
+	while (i < model->n_lanes && strcmp(model->lanes[i].name, "translation") != 0)
+		i++;
+	return i;
+}
+
+/* Fills in what the spec leaves to the hub's defaults. */
+static void complete(const struct lvx_hub *hub, struct lvx_hub_spec *spec)
 {
 	const struct lvx_model_info *model = lvx_engine_model(hub->params.engine);
-	uint32_t lanes = hub->params.default_lanes;
-	if (lanes != 0)
-		return lanes;
-	for (uint32_t i = 0; i < model->n_lanes; i++) {
-		if (translate || strcmp(model->lanes[i].name, "translation") != 0)
-			lanes |= 1u << i;
+	uint32_t lane = translation_lane(model);
+	if (!spec->translate_to)
+		spec->translate_to = hub->params.default_translate_to;
+	if (spec->lanes == 0)
+		spec->lanes = hub->params.default_lanes;
+	if (spec->lanes == 0) {
+		spec->lanes = (1u << model->n_lanes) - 1;
+		if (!spec->translate_to)
+			spec->lanes &= ~(1u << lane);
 	}
-	return lanes;
+	/* Translation is wanted, but into what? */
+	if (lane < model->n_lanes && (spec->lanes & 1u << lane) && !spec->translate_to &&
+		model->lanes[lane].n_languages > 0)
+		spec->translate_to = model->lanes[lane].languages[0];
 }
 
 /* {hub->lock} Is there room, and what is the id? */
@@ -222,10 +238,7 @@ enum lvx_status lvx_hub_open(struct lvx_hub *hub, const struct lvx_hub_spec *spe
 {
 	char id[LVX_ID_MAX + 1];
 	struct lvx_hub_spec full = *spec;
-	if (!full.translate_to)
-		full.translate_to = hub->params.default_translate_to;
-	if (full.lanes == 0)
-		full.lanes = default_lanes(hub, full.translate_to != NULL);
+	complete(hub, &full);
 	pthread_mutex_lock(&hub->lock);
 	enum lvx_status st = admit(hub, spec, id, err);
 	if (st != LVX_OK)
@@ -450,8 +463,12 @@ void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
 
 /* ---- acting on one ---- */
 
-void lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes)
+enum lvx_status lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes, struct lvx_error *err)
 {
+	const struct lvx_model_info *model = lvx_engine_model(s->hub->params.engine);
+	if ((lanes & 1u << translation_lane(model)) && !s->spec.translate_to)
+		return lvx_fail(err, LVX_EINVAL,
+			"stream '%s' was made without a language to translate to", s->id);
 	pthread_mutex_lock(&s->handle_lock);
 	pthread_mutex_lock(&s->lock);
 	s->lanes = lanes;
@@ -459,6 +476,7 @@ void lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes)
 	if (s->handle)
 		lvx_stream_set_lanes(s->handle, lanes);
 	pthread_mutex_unlock(&s->handle_lock);
+	return LVX_OK;
 }
 
 enum lvx_status lvx_hub_push(

@@ -68,7 +68,7 @@ struct lvx_hub_spec {
 	const char *uri; /* a source, or NULL: */
 	struct lvx_push_params push;
 	uint32_t lanes;                   /* 0: the hub's default */
-	const char *translate_to;         /* NULL: the hub's default */
+	const char *translate_to;         /* NULL: the hub's default, or the model's first */
 	const char *prefix, *audio_track; /* or NULL */
 	int channel;                      /* -1: all */
 	enum lvx_source_pace pace;
@@ -102,7 +102,8 @@ bool lvx_hub_device_failed(struct lvx_hub *hub, char why[384]);
 const char *lvx_hub_id(const struct lvx_hub_stream *s);
 int64_t lvx_hub_epoch(const struct lvx_hub_stream *s);
 bool lvx_hub_has_ended(struct lvx_hub_stream *s);
-void lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes);
+/* LVX_EINVAL: the translation lane, but the stream has no language to translate to. */
+enum lvx_status lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes, struct lvx_error *err);
 
 /* ---- readers ---- */
 struct lvx_hub_reader {

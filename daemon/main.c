@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 2, SHUTDOWN_US = 800000, DEVICES_MAX = 32, TOKEN_BYTES_MAX = 4096 };
@@ -286,6 +287,18 @@ static bool stop(struct daemon *d)
 	return true;
 }
 
+/* Each viewer is a descriptor, and media sources take several. */
+static void raise_descriptors(uint32_t max_connections)
+{
+	struct rlimit limit;
+	rlim_t wanted = (rlim_t)max_connections + 2048;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		lvx_log_warn("the limit of open files stays as it is");
+}
+
 static bool catch_signals(struct lvx_error *err)
 {
 	if (lvx_bell_create(&g_bell, err) != LVX_OK)
@@ -336,6 +349,7 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	code = EXIT_FAILURE;
+	raise_descriptors((uint32_t)d.settings.max_connections);
 	if (!catch_signals(&err))
 		goto out;
 	st = start(&d, &err);

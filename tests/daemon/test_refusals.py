@@ -194,6 +194,8 @@ def test_http(exe):
         assert status == 503 and "all 2 rows are taken (--rows)" in body["error"]["message"], body
         status, body = daemon.http("PATCH", "/api/streams/a", {"lanes": ["description"]})
         assert status == 200 and body["lanes"] == ["description"], body
+        status, body = daemon.http("PATCH", "/api/streams/a", {"lanes": ["translation"]})
+        assert status == 400 and "without a language" in body["error"]["message"], body
         status, body = daemon.http("GET", "/api/streams")
         assert [s["id"] for s in body["streams"]] == ["a", "stream-1"], body
         assert body["limits"]["streams_used"] == 2 and body["limits"]["schemes"] == ["file", "https"]
