@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * uridecodebin3 reads, demuxes and decodes; of each medium that is wanted, the
- * chosen stream ends in a branch: a converter (of the sample format only; rate
- * and channels are pcm.c's) and an appsink that hands over to the feed.
+ * urisourcebin reads, decodebin3 demuxes and decodes; of each medium that is
+ * wanted, the chosen stream ends in a branch: a converter (of the sample format
+ * only; rate and channels are pcm.c's) and an appsink that hands over to the feed.
+ *
+ * Not uridecodebin3: in GStreamer 1.22 it demuxes before decodebin3, which then
+ * takes the change of a programme in mid-stream for the end of all.
  */
 #include "pipeline/source_gst.h"
 
@@ -523,16 +526,16 @@ static void on_queue_pad(GstElement *queue, GstPad *pad, gpointer user)
 			g, NULL);
 }
 
-/* ---- settings of what uridecodebin3 makes ---- */
+/* ---- settings of what the bins make ---- */
 
 static bool has_property(GstElement *element, const char *name)
 {
 	return g_object_class_find_property(G_OBJECT_GET_CLASS(element), name) != NULL;
 }
 
-static void on_source_setup(GstElement *decoder, GstElement *source, gpointer user)
+static void on_source_setup(GstElement *bin, GstElement *source, gpointer user)
 {
-	(void)decoder;
+	(void)bin;
 	struct lvx_gst *g = user;
 	GstElementFactory *factory = gst_element_get_factory(source);
 	const char *name = factory ? GST_OBJECT_NAME(factory) : "";
@@ -549,6 +552,22 @@ static void on_source_setup(GstElement *decoder, GstElement *source, gpointer us
 	}
 }
 
+/*
+ * Sound waits for pictures in the feed: enough of it must fit into the queue
+ * while the demuxer comes to the next picture. decodebin3 sets its own limit
+ * again and again.
+ */
+static void on_queue_limit(GObject *queue, GParamSpec *spec, gpointer user)
+{
+	(void)spec;
+	(void)user;
+	const guint64 least = 5 * GST_SECOND;
+	guint64 limit;
+	g_object_get(queue, "min-interleave-time", &limit, NULL);
+	if (limit < least)
+		g_object_set(queue, "min-interleave-time", least, NULL);
+}
+
 static void on_deep_element_added(GstBin *bin, GstBin *sub, GstElement *element, gpointer user)
 {
 	(void)bin;
@@ -561,17 +580,44 @@ static void on_deep_element_added(GstBin *bin, GstBin *sub, GstElement *element,
 		g_object_set(element, "max-errors", -1, NULL);
 	GstElementFactory *parent = gst_element_get_factory(GST_ELEMENT(sub));
 	if (strcmp(name, "multiqueue") == 0 && parent &&
-		strcmp(GST_OBJECT_NAME(parent), "decodebin3") == 0)
+		strcmp(GST_OBJECT_NAME(parent), "decodebin3") == 0) {
+		g_signal_connect(element, "notify::min-interleave-time",
+			G_CALLBACK(on_queue_limit), NULL);
+		on_queue_limit(G_OBJECT(element), NULL, NULL);
 		g_signal_connect(element, "pad-added", G_CALLBACK(on_queue_pad), g);
+	}
+}
+
+/* What urisourcebin has read goes into decodebin3, which has one pad and makes more. */
+static void on_source_pad(GstElement *source, GstPad *pad, gpointer user)
+{
+	(void)source;
+	struct lvx_gst *g = user;
+	GstPad *to = gst_element_get_static_pad(g->decoder, "sink");
+	if (!to || gst_pad_is_linked(to)) {
+		if (to)
+			gst_object_unref(to);
+		to = gst_element_request_pad_simple(g->decoder, "sink_%u");
+	}
+	if (!to || gst_pad_link(pad, to) != GST_PAD_LINK_OK)
+		lvx_log_error("%s: cannot link the source", g->shown);
+	if (to)
+		gst_object_unref(to);
 }
 
 enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err)
 {
 	GstElement *pipeline = gst_pipeline_new(NULL);
-	GstElement *decoder = gst_element_factory_make("uridecodebin3", NULL);
-	if (!decoder) {
+	GstElement *source = gst_element_factory_make("urisourcebin", NULL);
+	GstElement *decoder = gst_element_factory_make("decodebin3", NULL);
+	if (!source || !decoder) {
+		if (source)
+			gst_object_unref(source);
+		if (decoder)
+			gst_object_unref(decoder);
 		gst_object_unref(pipeline);
-		return lvx_fail(err, LVX_EUNSUPPORTED, "gstreamer lacks uridecodebin3");
+		return lvx_fail(
+			err, LVX_EUNSUPPORTED, "gstreamer lacks urisourcebin or decodebin3");
 	}
 	g->pipeline = pipeline;
 	g->decoder = decoder;
@@ -581,10 +627,11 @@ enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err)
 	atomic_store(&g->selected_pictures, false);
 	lvx_gst_count_errors(pipeline, &g->decode_errors);
 	g_signal_connect(pipeline, "deep-element-added", G_CALLBACK(on_deep_element_added), g);
-	gst_bin_add(GST_BIN(pipeline), decoder);
-	g_object_set(decoder, "uri", g->uri, NULL);
+	gst_bin_add_many(GST_BIN(pipeline), source, decoder, NULL);
+	g_object_set(source, "uri", g->uri, NULL);
+	g_signal_connect(source, "source-setup", G_CALLBACK(on_source_setup), g);
+	g_signal_connect(source, "pad-added", G_CALLBACK(on_source_pad), g);
 	g_signal_connect(decoder, "select-stream", G_CALLBACK(on_select_stream), g);
-	g_signal_connect(decoder, "source-setup", G_CALLBACK(on_source_setup), g);
 	g_signal_connect(decoder, "pad-added", G_CALLBACK(on_pad_added), g);
 	g_signal_connect(decoder, "pad-removed", G_CALLBACK(on_pad_removed), g);
 	return LVX_OK;
