@@ -16,6 +16,7 @@
 static const int64_t stall_default_us = 5000000;
 static const int64_t first_data_us = 15000000; /* a connection may take this long */
 static const int64_t backoff_first_us = 500000, backoff_max_us = 30000000;
+static const int64_t lost_end_us = 2000000;
 static const int64_t healthy_us = 10000000; /* live so long: the next loss is a new one */
 enum { FIRST_TRIES = 3 };		    /* of an address that is not live */
 
@@ -107,8 +108,17 @@ static bool look_at_flow(struct lvx_gst *g, struct attempt *a, bool again, enum 
 		}
 		return false;
 	}
-	if (!g->live)
-		return false; /* souphttpsrc has its own timeout; a file has none */
+	if (!g->live) {
+		/* souphttpsrc has its own timeout, a file needs none; but should the end
+		 * get lost on its way (it happened), do not wait for it for ever. */
+		if (atomic_load(&g->all_read) && !atomic_load(&g->in_feed) &&
+			now - last > lost_end_us) {
+			lvx_log_info("%s: ended without saying so", g->shown);
+			*out = OUT_FINISHED;
+			return true;
+		}
+		return false;
+	}
 	int64_t silent = atomic_load(&g->in_feed) ? 0 : now - last;
 	if (silent > 2 * g->params.stall_us) {
 		snprintf(a->msg, sizeof(a->msg), "nothing came for %.1f s",

@@ -4,6 +4,7 @@
  *
  *   source_gst.c        life, supervisor thread: bus, stalls, reconnection
  *   source_gst_graph.c  one attempt's pipeline: selection, branches, unit tee
+ *   source_gst_ts.c     true times out of recorded MPEG-TS
  *   source_gst_init.c   gst_init, log, the words for errors
  */
 #ifndef LVX_PIPELINE_SOURCE_GST_H
@@ -16,6 +17,23 @@
 #include <gst/gst.h>
 #include <pthread.h>
 #include <stdatomic.h>
+
+enum { LVX_TS_STREAMS = 16, LVX_TS_STEPS = 64, LVX_TS_ID = 128 };
+
+/* One elementary stream of a transport stream (source_gst_ts.c). */
+struct lvx_ts_stream {
+	unsigned pid;
+	char id[LVX_TS_ID]; /* GStreamer's stream id; "": not known yet */
+	bool have_raw;	    /* raw_us: timestamp in the stream of the unit that comes next */
+	int64_t raw_us;
+	bool have_apart;
+	int64_t apart_us; /* stream's time minus tsdemux's, as of now */
+	int64_t shift_us; /* sum of the gaps that tsdemux has closed */
+	int n_steps;	  /* from from_us on (running time), shift_us applies */
+	struct {
+		int64_t from_us, shift_us;
+	} steps[LVX_TS_STEPS];
+};
 
 struct lvx_gst {
 	struct lvx_source base;
@@ -37,6 +55,7 @@ struct lvx_gst {
 	_Atomic int in_feed;	       /* streaming threads that the feed may hold up */
 	_Atomic int no_media;	       /* enum lvx_no_media */
 	_Atomic bool bad_channel;
+	_Atomic bool all_read; /* the end has gone into the queue of some stream */
 	_Atomic bool selected_sound, selected_pictures;
 
 	pthread_mutex_t lock;
@@ -44,6 +63,10 @@ struct lvx_gst {
 	struct lvx_timeline timeline;
 	gchar *sound_id, *picture_id; /* ids of the streams chosen */
 	int64_t pictures_end_us;
+	struct lvx_ts_stream ts[LVX_TS_STREAMS];
+	int n_ts;
+	struct lvx_unwrap ts_clock;
+	int64_t ts_jump_us; /* running time of the last jump counted */
 
 	/* Counted over all attempts. */
 	_Atomic uint64_t reconnects, decode_errors, wraps;
@@ -55,6 +78,16 @@ enum lvx_no_media { LVX_MEDIA_FINE, LVX_NO_SOUND, LVX_NOTHING, LVX_NO_SUCH_TRACK
 /* source_gst_graph.c */
 enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err);
 void lvx_gst_graph_drop(struct lvx_gst *g); /* stops; joins its streaming threads */
+
+/* Microseconds of running time, INT64_MIN if there are none. */
+int64_t lvx_gst_running_us(const GstSegment *segment, GstClockTime pts);
+
+/* source_gst_ts.c */
+void lvx_gst_ts_watch(struct lvx_gst *g, GstElement *tsdemux);
+/* Streaming threads: whether the message was for us (and can go). */
+bool lvx_gst_ts_message(struct lvx_gst *g, GstMessage *message);
+/* {g->lock} What to add to a running time of that stream. */
+int64_t lvx_gst_ts_shift(struct lvx_gst *g, const char *stream_id, int64_t src_us);
 
 /* source_gst_init.c */
 enum lvx_status lvx_gst_init(struct lvx_error *err);

@@ -14,6 +14,7 @@
 
 #include <gst/app/gstappsink.h>
 #include <gst/audio/audio.h>
+#include <gst/tag/tag.h>
 #include <gst/video/video.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +24,18 @@
 
 /* ---- from a sample to the feed (streaming threads) ---- */
 
-static int64_t running_us(const GstSegment *segment, GstClockTime pts)
+int64_t lvx_gst_running_us(const GstSegment *segment, GstClockTime pts)
 {
 	if (!GST_CLOCK_TIME_IS_VALID(pts))
 		return INT64_MIN;
 	guint64 t = gst_segment_to_running_time(segment, GST_FORMAT_TIME, pts);
 	return GST_CLOCK_TIME_IS_VALID(t) ? (int64_t)(t / 1000) : INT64_MIN;
+}
+
+/* {g->lock} */
+static int64_t shift(struct lvx_gst *g, enum lvx_medium medium, int64_t src_us)
+{
+	return lvx_gst_ts_shift(g, medium == LVX_SOUND ? g->sound_id : g->picture_id, src_us);
 }
 
 static int64_t map_time(struct lvx_gst *g, enum lvx_medium medium, int64_t src_us, int64_t dur_us)
@@ -38,6 +45,8 @@ static int64_t map_time(struct lvx_gst *g, enum lvx_medium medium, int64_t src_u
 	pthread_mutex_lock(&g->lock);
 	if (src_us == INT64_MIN)
 		src_us = g->timeline.media[medium].next_us - g->timeline.media[medium].offset_us;
+	else
+		src_us += shift(g, medium, src_us);
 	int64_t pts_us = lvx_timeline_map(&g->timeline, medium, src_us, dur_us, now);
 	if (medium == LVX_PICTURES)
 		g->pictures_end_us = pts_us + dur_us;
@@ -96,7 +105,7 @@ static GstFlowReturn take_sound(struct lvx_gst *g, GstSample *sample)
 			format.role[c] = role_of(GST_AUDIO_INFO_POSITION(&info, c));
 	size_t frames = map.size / sizeof(float) / format.channels;
 	int64_t dur_us = (int64_t)frames * 1000000 / format.rate;
-	int64_t src_us = running_us(gst_sample_get_segment(sample), GST_BUFFER_PTS(buffer));
+	int64_t src_us = lvx_gst_running_us(gst_sample_get_segment(sample), GST_BUFFER_PTS(buffer));
 	int64_t pts_us = map_time(g, LVX_SOUND, src_us, dur_us);
 	atomic_fetch_add(&g->in_feed, 1);
 	enum lvx_status st =
@@ -162,7 +171,7 @@ static GstFlowReturn take_picture(struct lvx_gst *g, GstSample *sample)
 	GstBuffer *buffer = gst_sample_get_buffer(sample);
 	if (!buffer || !gst_video_info_from_caps(&info, gst_sample_get_caps(sample)))
 		return GST_FLOW_OK;
-	int64_t src_us = running_us(gst_sample_get_segment(sample), GST_BUFFER_PTS(buffer));
+	int64_t src_us = lvx_gst_running_us(gst_sample_get_segment(sample), GST_BUFFER_PTS(buffer));
 	if (src_us == INT64_MIN)
 		return GST_FLOW_OK;
 	int64_t dur_us = 40000;
@@ -247,13 +256,18 @@ static GstPadProbeReturn thin_out(GstPad *pad, GstPadProbeInfo *info, gpointer u
 		return GST_PAD_PROBE_OK;
 	const GstSegment *segment;
 	gst_event_parse_segment(event, &segment);
-	int64_t src_us = running_us(segment, GST_BUFFER_PTS(buffer));
+	int64_t src_us = lvx_gst_running_us(segment, GST_BUFFER_PTS(buffer));
 	gst_event_unref(event);
 	if (src_us == INT64_MIN)
 		return GST_PAD_PROBE_OK;
+	int64_t dur_us = 40000;
+	if (GST_CLOCK_TIME_IS_VALID(GST_BUFFER_DURATION(buffer)))
+		dur_us = (int64_t)(GST_BUFFER_DURATION(buffer) / 1000);
 	atomic_store(&g->last_data_us, lvx_now_us());
 	pthread_mutex_lock(&g->lock);
+	src_us += shift(g, LVX_PICTURES, src_us);
 	int64_t pts_us = lvx_timeline_peek(&g->timeline, LVX_PICTURES, src_us);
+	g->pictures_end_us = pts_us + dur_us;
 	pthread_mutex_unlock(&g->lock);
 	return lvx_feed_wants_picture(g->feed, pts_us) ? GST_PAD_PROBE_OK : GST_PAD_PROBE_DROP;
 }
@@ -345,18 +359,26 @@ static void on_pad_removed(GstElement *decoder, GstPad *pad, gpointer user)
 
 /* ---- which streams ---- */
 
+/* The two-letter code of a language tag of any kind, or what is given. */
+static const char *short_code(const char *language, char *buf, size_t size)
+{
+	g_strlcpy(buf, language, size);
+	buf[strcspn(buf, "-_")] = '\0';
+	for (char *p = buf; *p; p++)
+		*p = g_ascii_tolower(*p);
+	const char *code = gst_tag_get_language_code_iso_639_1(buf);
+	return code ? code : buf;
+}
+
 static bool language_matches(GstStream *stream, const char *wanted)
 {
 	GstTagList *tags = gst_stream_get_tags(stream);
 	gchar *code = NULL;
 	bool match = false;
 	if (tags && gst_tag_list_get_string(tags, GST_TAG_LANGUAGE_CODE, &code)) {
-		/* GStreamer has mostly the 2-letter code, some containers 3 letters. */
-		size_t n = strcspn(code, "-"), m = strcspn(wanted, "-");
-		match = g_ascii_strcasecmp(code, wanted) == 0 ||
-			(n == m && g_ascii_strncasecmp(code, wanted, n) == 0) ||
-			(n != m && n >= 2 && m >= 2 && g_ascii_strncasecmp(code, wanted, 2) == 0 &&
-				(n == 3 || m == 3));
+		char a[16], b[16];
+		match = strcmp(short_code(code, a, sizeof(a)),
+				short_code(wanted, b, sizeof(b))) == 0;
 	}
 	g_free(code);
 	if (tags)
@@ -433,14 +455,15 @@ static void tell_unit(struct lvx_gst *g, GstPad *pad, GstBuffer *buffer, bool so
 	GstMapInfo map;
 	if (!gst_buffer_map(buffer, &map, GST_MAP_READ))
 		return;
-	int64_t pts_us = running_us(segment, GST_BUFFER_PTS(buffer));
-	int64_t dts_us = running_us(segment, GST_BUFFER_DTS(buffer));
+	int64_t pts_us = lvx_gst_running_us(segment, GST_BUFFER_PTS(buffer));
+	int64_t dts_us = lvx_gst_running_us(segment, GST_BUFFER_DTS(buffer));
 	enum lvx_medium medium = sound ? LVX_SOUND : LVX_PICTURES;
 	pthread_mutex_lock(&g->lock);
+	int64_t add = shift(g, medium, pts_us != INT64_MIN ? pts_us : dts_us);
 	if (pts_us != INT64_MIN)
-		pts_us = lvx_timeline_peek(&g->timeline, medium, pts_us);
+		pts_us = lvx_timeline_peek(&g->timeline, medium, pts_us + add);
 	if (dts_us != INT64_MIN)
-		dts_us = lvx_timeline_peek(&g->timeline, medium, dts_us);
+		dts_us = lvx_timeline_peek(&g->timeline, medium, dts_us + add);
 	pthread_mutex_unlock(&g->lock);
 	struct lvx_unit unit = {
 		.data = map.data,
@@ -458,6 +481,9 @@ static void tell_unit(struct lvx_gst *g, GstPad *pad, GstBuffer *buffer, bool so
 static GstPadProbeReturn on_unit_buffer(GstPad *pad, GstPadProbeInfo *info, gpointer user)
 {
 	struct lvx_gst *g = user;
+	atomic_store(&g->all_read, false);
+	if (!g->cb.on_unit)
+		return GST_PAD_PROBE_OK;
 	gchar *id = gst_pad_get_stream_id(pad);
 	pthread_mutex_lock(&g->lock);
 	bool sound = id && g_strcmp0(id, g->sound_id) == 0;
@@ -499,6 +525,7 @@ static GstPadProbeReturn on_queue_event(GstPad *pad, GstPadProbeInfo *info, gpoi
 	struct lvx_gst *g = user;
 	if (GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) != GST_EVENT_EOS)
 		return GST_PAD_PROBE_OK;
+	atomic_store(&g->all_read, true);
 	gchar *id = gst_pad_get_stream_id(pad);
 	pthread_mutex_lock(&g->lock);
 	bool sound = id && g_strcmp0(id, g->sound_id) == 0;
@@ -517,13 +544,13 @@ static void on_queue_pad(GstElement *queue, GstPad *pad, gpointer user)
 {
 	(void)queue;
 	struct lvx_gst *g = user;
-	if (GST_PAD_IS_SRC(pad))
+	if (GST_PAD_IS_SRC(pad)) {
 		gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_queue_event, g,
 			NULL);
-	else if (g->cb.on_unit)
-		gst_pad_add_probe(pad,
-			GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST, on_unit_buffer,
-			g, NULL);
+		return;
+	}
+	gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST,
+		on_unit_buffer, g, NULL);
 }
 
 /* ---- settings of what the bins make ---- */
@@ -578,6 +605,8 @@ static void on_deep_element_added(GstBin *bin, GstBin *sub, GstElement *element,
 	if ((GST_IS_AUDIO_DECODER(element) || GST_IS_VIDEO_DECODER(element)) &&
 		has_property(element, "max-errors"))
 		g_object_set(element, "max-errors", -1, NULL);
+	if (strcmp(name, "tsdemux") == 0 && !g->live)
+		lvx_gst_ts_watch(g, element);
 	GstElementFactory *parent = gst_element_get_factory(GST_ELEMENT(sub));
 	if (strcmp(name, "multiqueue") == 0 && parent &&
 		strcmp(GST_OBJECT_NAME(parent), "decodebin3") == 0) {
@@ -605,6 +634,16 @@ static void on_source_pad(GstElement *source, GstPad *pad, gpointer user)
 		gst_object_unref(to);
 }
 
+static GstBusSyncReply on_message(GstBus *bus, GstMessage *message, gpointer user)
+{
+	(void)bus;
+	if (GST_MESSAGE_TYPE(message) != GST_MESSAGE_ELEMENT ||
+		!lvx_gst_ts_message(user, message))
+		return GST_BUS_PASS;
+	gst_message_unref(message);
+	return GST_BUS_DROP;
+}
+
 enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err)
 {
 	GstElement *pipeline = gst_pipeline_new(NULL);
@@ -625,7 +664,15 @@ enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err)
 	atomic_store(&g->no_media, LVX_MEDIA_FINE);
 	atomic_store(&g->selected_sound, false);
 	atomic_store(&g->selected_pictures, false);
+	atomic_store(&g->all_read, false);
+	pthread_mutex_lock(&g->lock);
+	g->n_ts = 0;
+	g->ts_clock = (struct lvx_unwrap){.bits = 33};
+	pthread_mutex_unlock(&g->lock);
 	lvx_gst_count_errors(pipeline, &g->decode_errors);
+	GstBus *bus = gst_element_get_bus(pipeline);
+	gst_bus_set_sync_handler(bus, on_message, g, NULL);
+	gst_object_unref(bus);
 	g_signal_connect(pipeline, "deep-element-added", G_CALLBACK(on_deep_element_added), g);
 	gst_bin_add_many(GST_BIN(pipeline), source, decoder, NULL);
 	g_object_set(source, "uri", g->uri, NULL);
