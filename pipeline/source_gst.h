@@ -62,6 +62,8 @@ struct lvx_gst {
 	/* {lock} */
 	struct lvx_timeline timeline;
 	gchar *sound_id, *picture_id; /* ids of the streams chosen */
+	bool by_language; /* no tag matched yet: every track is decoded till one does */
+	int n_sound, n_refused; /* tracks there are; tracks that are the wrong language */
 	int64_t pictures_end_us;
 	struct lvx_ts_stream ts[LVX_TS_STREAMS];
 	int n_ts;
@@ -95,6 +97,8 @@ enum lvx_status lvx_gst_init(struct lvx_error *err);
 void lvx_gst_describe(const GError *error, const char *debug, char *out, size_t size);
 /* Whether trying again could help. */
 bool lvx_gst_transient(const GError *error);
+/* Whether the tags say that language: "de", "ger", "deu", "de-AT" are all one. */
+bool lvx_gst_has_language(const GstTagList *tags, const char *wanted);
 /* Decoder errors that the log shows below `pipeline` count there. */
 void lvx_gst_count_errors(GstElement *pipeline, _Atomic uint64_t *count);
 

@@ -14,7 +14,6 @@
 
 #include <gst/app/gstappsink.h>
 #include <gst/audio/audio.h>
-#include <gst/tag/tag.h>
 #include <gst/video/video.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,12 +206,55 @@ static GstFlowReturn take_picture(struct lvx_gst *g, GstSample *sample)
 	return st == LVX_EUNSUPPORTED ? GST_FLOW_OK : flow(g, st);
 }
 
+/* A branch of sound. Mostly there is one; see lvx_gst.by_language. */
+struct branch {
+	struct lvx_gst *g;
+	bool decided, ours;
+};
+
+static bool pad_has_language(GstPad *pad, const char *wanted)
+{
+	bool match = false;
+	GstEvent *event;
+	for (guint i = 0; !match && (event = gst_pad_get_sticky_event(pad, GST_EVENT_TAG, i)); i++) {
+		GstTagList *tags;
+		gst_event_parse_tag(event, &tags);
+		match = lvx_gst_has_language(tags, wanted);
+		gst_event_unref(event);
+	}
+	return match;
+}
+
+/* The first decoded samples: by now the tags of the track are known. */
+static void decide(struct branch *b, GstAppSink *sink)
+{
+	struct lvx_gst *g = b->g;
+	GstPad *pad = gst_element_get_static_pad(GST_ELEMENT(sink), "sink");
+	gchar *id = gst_pad_get_stream_id(pad);
+	bool match = pad_has_language(pad, g->params.audio_track ? g->params.audio_track : "");
+	pthread_mutex_lock(&g->lock);
+	b->decided = true;
+	b->ours = !g->by_language;
+	if (g->by_language && match && !g->sound_id) {
+		b->ours = true;
+		g->sound_id = g_strdup(id);
+	} else if (g->by_language && ++g->n_refused >= g->n_sound && !g->sound_id) {
+		atomic_store(&g->no_media, LVX_NO_SUCH_TRACK);
+	}
+	pthread_mutex_unlock(&g->lock);
+	g_free(id);
+	gst_object_unref(pad);
+}
+
 static GstFlowReturn on_sound(GstAppSink *sink, gpointer user)
 {
+	struct branch *b = user;
 	GstSample *sample = gst_app_sink_pull_sample(sink);
 	if (!sample)
 		return GST_FLOW_EOS;
-	GstFlowReturn ret = take_sound(user, sample);
+	if (!b->decided)
+		decide(b, sink);
+	GstFlowReturn ret = b->ours ? take_sound(b->g, sample) : GST_FLOW_OK;
 	gst_sample_unref(sample);
 	return ret;
 }
@@ -230,8 +272,9 @@ static GstFlowReturn on_picture(GstAppSink *sink, gpointer user)
 static void on_sound_end(GstAppSink *sink, gpointer user)
 {
 	(void)sink;
-	struct lvx_gst *g = user;
-	lvx_feed_end_sound(g->feed);
+	struct branch *b = user;
+	if (b->ours)
+		lvx_feed_end_sound(b->g->feed);
 }
 
 static void on_pictures_end(GstAppSink *sink, gpointer user)
@@ -286,7 +329,13 @@ static GstElement *make_sink(struct lvx_gst *g, bool sound)
 		.eos = sound ? on_sound_end : on_pictures_end,
 		.new_sample = sound ? on_sound : on_picture,
 	};
-	gst_app_sink_set_callbacks(GST_APP_SINK(sink), &cb, g, NULL);
+	if (sound) {
+		struct branch *b = g_new0(struct branch, 1);
+		b->g = g;
+		gst_app_sink_set_callbacks(GST_APP_SINK(sink), &cb, b, g_free);
+	} else {
+		gst_app_sink_set_callbacks(GST_APP_SINK(sink), &cb, g, NULL);
+	}
 	return sink;
 }
 
@@ -359,28 +408,10 @@ static void on_pad_removed(GstElement *decoder, GstPad *pad, gpointer user)
 
 /* ---- which streams ---- */
 
-/* The two-letter code of a language tag of any kind, or what is given. */
-static const char *short_code(const char *language, char *buf, size_t size)
-{
-	g_strlcpy(buf, language, size);
-	buf[strcspn(buf, "-_")] = '\0';
-	for (char *p = buf; *p; p++)
-		*p = g_ascii_tolower(*p);
-	const char *code = gst_tag_get_language_code_iso_639_1(buf);
-	return code ? code : buf;
-}
-
-static bool language_matches(GstStream *stream, const char *wanted)
+static bool stream_has_language(GstStream *stream, const char *wanted)
 {
 	GstTagList *tags = gst_stream_get_tags(stream);
-	gchar *code = NULL;
-	bool match = false;
-	if (tags && gst_tag_list_get_string(tags, GST_TAG_LANGUAGE_CODE, &code)) {
-		char a[16], b[16];
-		match = strcmp(short_code(code, a, sizeof(a)),
-				short_code(wanted, b, sizeof(b))) == 0;
-	}
-	g_free(code);
+	bool match = tags && lvx_gst_has_language(tags, wanted);
 	if (tags)
 		gst_tag_list_unref(tags);
 	return match;
@@ -393,31 +424,30 @@ static bool is_index(const char *track)
 
 struct choice {
 	GstStream *sound, *pictures; /* borrowed from the collection */
-	bool any_sound, any_pictures;
+	bool any_pictures;
+	int n_sound;
 };
 
 static struct choice choose(struct lvx_gst *g, GstStreamCollection *collection)
 {
 	const char *track = g->params.audio_track;
-	struct choice c = {NULL, NULL, false, false};
-	int n_sound = 0;
+	struct choice c = {NULL, NULL, false, 0};
 	for (guint i = 0; i < gst_stream_collection_get_size(collection); i++) {
 		GstStream *s = gst_stream_collection_get_stream(collection, i);
 		GstStreamType type = gst_stream_get_stream_type(s);
 		if (type & GST_STREAM_TYPE_AUDIO) {
 			bool match = !track || !track[0] ||
-				     (is_index(track) ? atoi(track) == n_sound
-						      : language_matches(s, track));
+				     (is_index(track) ? atoi(track) == c.n_sound
+						      : stream_has_language(s, track));
 			if (match && !c.sound)
 				c.sound = s;
-			n_sound++;
+			c.n_sound++;
 		} else if (type & GST_STREAM_TYPE_VIDEO) {
 			c.any_pictures = true;
 			if (!c.pictures && g->params.want_pictures)
 				c.pictures = s;
 		}
 	}
-	c.any_sound = n_sound > 0;
 	return c;
 }
 
@@ -427,22 +457,31 @@ static gint on_select_stream(
 	(void)decoder;
 	struct lvx_gst *g = user;
 	struct choice c = choose(g, collection);
+	const char *track = g->params.audio_track;
+	bool by_language = track && track[0] && !is_index(track) && !c.sound && c.n_sound;
+	bool sound = c.sound || by_language;
 	pthread_mutex_lock(&g->lock);
-	g_free(g->sound_id);
+	g->by_language = by_language;
+	g->n_sound = c.n_sound;
+	if (!by_language) {
+		g_free(g->sound_id);
+		g->sound_id = c.sound ? g_strdup(gst_stream_get_stream_id(c.sound)) : NULL;
+	}
 	g_free(g->picture_id);
-	g->sound_id = c.sound ? g_strdup(gst_stream_get_stream_id(c.sound)) : NULL;
 	g->picture_id = c.pictures ? g_strdup(gst_stream_get_stream_id(c.pictures)) : NULL;
 	pthread_mutex_unlock(&g->lock);
-	if (c.any_sound && !c.sound)
+	if (c.n_sound && !sound)
 		atomic_store(&g->no_media, LVX_NO_SUCH_TRACK);
-	else if (!c.sound && !c.pictures)
+	else if (!sound && !c.pictures)
 		atomic_store(&g->no_media, c.any_pictures ? LVX_NO_SOUND : LVX_NOTHING);
 	else
 		atomic_store(&g->no_media, LVX_MEDIA_FINE);
-	bool was_sound = atomic_exchange(&g->selected_sound, c.sound != NULL);
+	bool was_sound = atomic_exchange(&g->selected_sound, sound);
 	bool was_pictures = atomic_exchange(&g->selected_pictures, c.pictures != NULL);
-	if (was_sound != (c.sound != NULL) || was_pictures != (c.pictures != NULL))
-		lvx_feed_set_media(g->feed, c.sound != NULL, c.pictures != NULL);
+	if (was_sound != sound || was_pictures != (c.pictures != NULL))
+		lvx_feed_set_media(g->feed, sound, c.pictures != NULL);
+	if (by_language && gst_stream_get_stream_type(stream) & GST_STREAM_TYPE_AUDIO)
+		return 1;
 	return stream == c.sound || stream == c.pictures;
 }
 
@@ -533,7 +572,7 @@ static GstPadProbeReturn on_queue_event(GstPad *pad, GstPadProbeInfo *info, gpoi
 	pthread_mutex_unlock(&g->lock);
 	g_free(id);
 	if (sound)
-		on_sound_end(NULL, g);
+		lvx_feed_end_sound(g->feed);
 	else if (pictures)
 		on_pictures_end(NULL, g);
 	return GST_PAD_PROBE_OK;
@@ -667,6 +706,9 @@ enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err)
 	atomic_store(&g->all_read, false);
 	pthread_mutex_lock(&g->lock);
 	g->n_ts = 0;
+	g_clear_pointer(&g->sound_id, g_free);
+	g_clear_pointer(&g->picture_id, g_free);
+	g->n_refused = 0;
 	g->ts_clock = (struct lvx_unwrap){.bits = 33};
 	pthread_mutex_unlock(&g->lock);
 	lvx_gst_count_errors(pipeline, &g->decode_errors);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 
+#include <gst/tag/tag.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,4 +153,25 @@ bool lvx_gst_transient(const GError *e)
 {
 	return e->domain == GST_RESOURCE_ERROR && e->code != GST_RESOURCE_ERROR_NOT_FOUND &&
 	       e->code != GST_RESOURCE_ERROR_NOT_AUTHORIZED;
+}
+
+/* The two-letter code of a language tag of any kind, or what is given. */
+static const char *short_code(const char *language, char *buf, size_t size)
+{
+	g_strlcpy(buf, language, size);
+	buf[strcspn(buf, "-_")] = '\0';
+	for (char *p = buf; *p; p++)
+		*p = g_ascii_tolower(*p);
+	const char *code = gst_tag_get_language_code_iso_639_1(buf);
+	return code ? code : buf;
+}
+
+bool lvx_gst_has_language(const GstTagList *tags, const char *wanted)
+{
+	gchar *code = NULL;
+	char a[16], b[16];
+	bool match = gst_tag_list_get_string(tags, GST_TAG_LANGUAGE_CODE, &code) &&
+		     strcmp(short_code(code, a, sizeof(a)), short_code(wanted, b, sizeof(b))) == 0;
+	g_free(code);
+	return match;
 }
