@@ -11,7 +11,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { ENDED_MAX = 256 }; /* ended streams kept besides the running ones */
+enum {
+	ENDED_MAX = 256,  /* ended streams kept besides the running ones */
+	CLOSING_MAX = 64, /* streams that were deleted and whose threads still close */
+};
 
 void lvx_hub_news(struct lvx_hub *hub)
 {
@@ -206,9 +209,12 @@ static enum lvx_status admit(struct lvx_hub *hub, const struct lvx_hub_spec *spe
 	if (hub->n_running >= hub->params.max_streams)
 		return lvx_fail(err, LVX_ELIMIT, "all %" PRIu32 " rows are taken (--rows)",
 			hub->params.max_streams);
-	uint32_t n_ended = 0;
-	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list)
+	uint32_t n_ended = 0, n = 0;
+	for (struct lvx_hub_stream *s = hub->first; s; s = s->next_in_list, n++)
 		n_ended += lvx_hub_has_ended(s);
+	if (n - n_ended >= hub->params.max_streams + CLOSING_MAX)
+		return lvx_fail(
+			err, LVX_ELIMIT, "%d deleted streams are still closing", CLOSING_MAX);
 	if (n_ended >= ENDED_MAX)
 		return lvx_fail(err, LVX_ELIMIT,
 			"%d ended streams are kept; delete some (DELETE /api/streams/ID)",

@@ -70,7 +70,7 @@ static void want_write(struct lvx_ws_session *s)
 
 static void set_reading(struct lvx_ws_session *s)
 {
-	bool reading = s->held.len == 0 && s->n_replies < REPLIES_MAX;
+	bool reading = s->held.len == 0 && (s->reading ? s->n_replies < REPLIES_MAX : s->n_replies == 0);
 	if (reading != s->reading)
 		lws_rx_flow_control(s->wsi, reading);
 	s->reading = reading;

@@ -175,6 +175,32 @@ async def test_bad_frames(exe):
             assert words(got) == [f"c{i}" for i in range(10)]
 
 
+async def test_request_flood(exe):
+    """who asks without end and reads no answer is held back, not buffered, and then served in order"""
+    with Daemon(exe) as daemon:
+        s = raw_websocket(daemon.port)
+        s.settimeout(1)
+        sent = 0
+        try:
+            while True:
+                s.sendall(b"".join(frame(b'{"type":"ping","ref":%d}' % k)
+                                   for k in range(sent, sent + 100)))
+                sent += 100
+                assert sent < 10**6
+        except socket.timeout:
+            pass
+        async with daemon.connect() as other:
+            assert (await other.ask(type="ping"))["type"] == "pong"
+        rss = int(open(f"/proc/{daemon.proc.pid}/statm").read().split()[1]) * 4096
+        assert rss < 500 << 20, rss
+        data = b""
+        while b'"ref":%d}' % (sent - 1) not in data[-200:]:
+            data += s.recv(1 << 20)
+        refs = [int(part.split(b"}")[0]) for part in data.split(b'"ref":')[1:]]
+        assert refs[:sent] == list(range(sent)), sent
+        s.close()
+
+
 def test_http(exe):
     """streams are made, changed and deleted over HTTP; what is wrong is told"""
     with folder() as d, Daemon(exe, "--allow-schemes", "file,https", "--rows", "2", "--lanes",
@@ -400,6 +426,6 @@ def test_metrics(exe):
 
 
 if __name__ == "__main__":
-    main([test_flags, test_config, test_port_in_use, test_bad_messages, test_bad_frames, test_http,
+    main([test_flags, test_config, test_port_in_use, test_bad_messages, test_bad_frames, test_request_flood, test_http,
           test_default_schemes, test_token, test_origin, test_limits, test_page, test_tls,
           test_metrics])
