@@ -143,6 +143,9 @@ static enum outcome watch(struct lvx_gst *g, struct attempt *a, bool again)
 		bool done = look_at_media(g, a, &out);
 		if (!done)
 			done = look_at_flow(g, a, again, &out);
+		/* What they found just now says more than the message. */
+		if (m && !done && GST_MESSAGE_TYPE(m) != GST_MESSAGE_LATENCY)
+			done = look_at_media(g, a, &out);
 		if (m && !done) {
 			switch (GST_MESSAGE_TYPE(m)) {
 			case GST_MESSAGE_ERROR:

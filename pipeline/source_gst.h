@@ -18,21 +18,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { LVX_TS_STREAMS = 16, LVX_TS_STEPS = 64, LVX_TS_ID = 128 };
+enum { LVX_TS_STREAMS = 32 };
 
 /* One elementary stream of a transport stream (source_gst_ts.c). */
 struct lvx_ts_stream {
 	unsigned pid;
-	char id[LVX_TS_ID]; /* GStreamer's stream id; "": not known yet */
-	bool have_raw;	    /* raw_us: timestamp in the stream of the unit that comes next */
+	bool have_raw; /* raw_us: timestamp in the stream of the unit that comes next */
 	int64_t raw_us;
-	bool have_apart;
-	int64_t apart_us; /* stream's time minus tsdemux's, as of now */
-	int64_t shift_us; /* sum of the gaps that tsdemux has closed */
-	int n_steps;	  /* from from_us on (running time), shift_us applies */
-	struct {
-		int64_t from_us, shift_us;
-	} steps[LVX_TS_STEPS];
+	bool mapped;	   /* the rest holds; true time = raw_us + offset_us */
+	int64_t offset_us;
+	int64_t last_us, step_us; /* latest true time; how far units are apart */
 };
 
 struct lvx_gst {
@@ -68,7 +63,6 @@ struct lvx_gst {
 	struct lvx_ts_stream ts[LVX_TS_STREAMS];
 	int n_ts;
 	struct lvx_unwrap ts_clock;
-	int64_t ts_jump_us; /* running time of the last jump counted */
 
 	/* Counted over all attempts. */
 	_Atomic uint64_t reconnects, decode_errors, wraps;
@@ -88,8 +82,6 @@ int64_t lvx_gst_running_us(const GstSegment *segment, GstClockTime pts);
 void lvx_gst_ts_watch(struct lvx_gst *g, GstElement *tsdemux);
 /* Streaming threads: whether the message was for us (and can go). */
 bool lvx_gst_ts_message(struct lvx_gst *g, GstMessage *message);
-/* {g->lock} What to add to a running time of that stream. */
-int64_t lvx_gst_ts_shift(struct lvx_gst *g, const char *stream_id, int64_t src_us);
 
 /* source_gst_init.c */
 enum lvx_status lvx_gst_init(struct lvx_error *err);

@@ -31,12 +31,6 @@ int64_t lvx_gst_running_us(const GstSegment *segment, GstClockTime pts)
 	return GST_CLOCK_TIME_IS_VALID(t) ? (int64_t)(t / 1000) : INT64_MIN;
 }
 
-/* {g->lock} */
-static int64_t shift(struct lvx_gst *g, enum lvx_medium medium, int64_t src_us)
-{
-	return lvx_gst_ts_shift(g, medium == LVX_SOUND ? g->sound_id : g->picture_id, src_us);
-}
-
 static int64_t map_time(struct lvx_gst *g, enum lvx_medium medium, int64_t src_us, int64_t dur_us)
 {
 	int64_t now = lvx_now_us();
@@ -44,8 +38,6 @@ static int64_t map_time(struct lvx_gst *g, enum lvx_medium medium, int64_t src_u
 	pthread_mutex_lock(&g->lock);
 	if (src_us == INT64_MIN)
 		src_us = g->timeline.media[medium].next_us - g->timeline.media[medium].offset_us;
-	else
-		src_us += shift(g, medium, src_us);
 	int64_t pts_us = lvx_timeline_map(&g->timeline, medium, src_us, dur_us, now);
 	if (medium == LVX_PICTURES)
 		g->pictures_end_us = pts_us + dur_us;
@@ -308,7 +300,6 @@ static GstPadProbeReturn thin_out(GstPad *pad, GstPadProbeInfo *info, gpointer u
 		dur_us = (int64_t)(GST_BUFFER_DURATION(buffer) / 1000);
 	atomic_store(&g->last_data_us, lvx_now_us());
 	pthread_mutex_lock(&g->lock);
-	src_us += shift(g, LVX_PICTURES, src_us);
 	int64_t pts_us = lvx_timeline_peek(&g->timeline, LVX_PICTURES, src_us);
 	g->pictures_end_us = pts_us + dur_us;
 	pthread_mutex_unlock(&g->lock);
@@ -498,11 +489,10 @@ static void tell_unit(struct lvx_gst *g, GstPad *pad, GstBuffer *buffer, bool so
 	int64_t dts_us = lvx_gst_running_us(segment, GST_BUFFER_DTS(buffer));
 	enum lvx_medium medium = sound ? LVX_SOUND : LVX_PICTURES;
 	pthread_mutex_lock(&g->lock);
-	int64_t add = shift(g, medium, pts_us != INT64_MIN ? pts_us : dts_us);
 	if (pts_us != INT64_MIN)
-		pts_us = lvx_timeline_peek(&g->timeline, medium, pts_us + add);
+		pts_us = lvx_timeline_peek(&g->timeline, medium, pts_us);
 	if (dts_us != INT64_MIN)
-		dts_us = lvx_timeline_peek(&g->timeline, medium, dts_us + add);
+		dts_us = lvx_timeline_peek(&g->timeline, medium, dts_us);
 	pthread_mutex_unlock(&g->lock);
 	struct lvx_unit unit = {
 		.data = map.data,

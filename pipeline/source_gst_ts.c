@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * True times out of recorded MPEG-TS. tsdemux closes every gap of a file: where
- * the clock jumps it goes on from what it has. But it tells the timestamps that
- * stand in the stream ("emit-stats"), so we compare: where its time and the
- * stream's part, the stream is right, and all that follows is shifted. A jump
- * back (another recording spliced on) stays as tsdemux has it. Wraps of the
- * 33-bit clock are counted here.
+ * True times out of recorded MPEG-TS. tsdemux guesses: it closes gaps, and where
+ * recordings were spliced its times run wild. But it tells the timestamps that
+ * stand in the stream ("emit-stats"), so what leaves it is stamped anew by them:
+ * wraps of the 33-bit clock are unwrapped, gaps stay, a jump back (a splice)
+ * goes on where the stream had come to.
  *
  * Live sources need none of it: there the local clock is the truth.
  */
 #include "pipeline/source_gst.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t part_us = 100000; /* tsdemux rounds and smooths */
-static const int64_t gap_max_us = INT64_C(3600) * 1000000;
+#define SECOND INT64_C(1000000)
+
+static const int64_t reorder_us = SECOND; /* pictures come in decoding order */
+static const int64_t gap_max_us = 3600 * SECOND;
+static const int64_t together_us = 2 * SECOND;
 
 static struct lvx_ts_stream *find(struct lvx_gst *g, unsigned pid)
 {
@@ -53,59 +54,84 @@ bool lvx_gst_ts_message(struct lvx_gst *g, GstMessage *message)
 	return true;
 }
 
-/* {g->lock} A unit of the stream leaves tsdemux at src_us of running time. */
-static void compare(struct lvx_gst *g, struct lvx_ts_stream *t, int64_t src_us)
+/* A new offset for a stream whose timestamps have jumped. {g->lock} */
+static void bridge(struct lvx_gst *g, struct lvx_ts_stream *t)
 {
-	int64_t apart = t->raw_us - src_us;
-	int64_t moved = apart - t->apart_us;
-	bool first = !t->have_apart;
-	if (!first && moved <= part_us && moved >= -part_us)
-		return;
-	t->have_apart = true;
-	t->apart_us = apart;
-	if (first)
-		return;
-	if (moved < 0 || moved > gap_max_us) {
-		/* All streams of the programme jump: count it once. */
-		if (src_us > g->ts_jump_us + 1000000 || src_us < g->ts_jump_us)
-			g->timeline.jumps++;
-		g->ts_jump_us = src_us;
-		return;
+	/* Another stream of the programme may have jumped already: stay with it. */
+	for (int i = 0; i < g->n_ts; i++) {
+		int64_t off = t->raw_us + g->ts[i].offset_us - t->last_us;
+		if (g->ts[i].mapped && off >= -reorder_us && off <= together_us) {
+			t->offset_us = g->ts[i].offset_us;
+			return;
+		}
 	}
-	t->shift_us += moved;
-	if (t->n_steps == LVX_TS_STEPS) {
-		memmove(t->steps, t->steps + 1, (LVX_TS_STEPS - 1) * sizeof(t->steps[0]));
-		t->n_steps--;
+	t->offset_us = t->last_us + t->step_us - t->raw_us;
+	g->timeline.jumps++;
+}
+
+/* The true running time of the unit that leaves tsdemux at src_us. {g->lock} */
+static int64_t map(struct lvx_gst *g, struct lvx_ts_stream *t, int64_t src_us)
+{
+	if (!t->mapped) {
+		t->offset_us = src_us - t->raw_us;
+		for (int i = 0; i < g->n_ts; i++)
+			if (g->ts[i].mapped)
+				t->offset_us = g->ts[i].offset_us;
+		t->mapped = true;
+		t->last_us = t->raw_us + t->offset_us;
 	}
-	t->steps[t->n_steps].from_us = src_us;
-	t->steps[t->n_steps++].shift_us = t->shift_us;
+	int64_t step = t->raw_us + t->offset_us - t->last_us;
+	if (step < -reorder_us || step > gap_max_us) {
+		bridge(g, t);
+		step = t->raw_us + t->offset_us - t->last_us;
+	}
+	if (step > 0 && step < SECOND)
+		t->step_us = step;
+	if (step > 0)
+		t->last_us += step;
+	return t->raw_us + t->offset_us;
+}
+
+static void stamp(GstBuffer *buffer, const GstSegment *segment, int64_t true_us)
+{
+	guint64 pts = gst_segment_position_from_running_time(
+		segment, GST_FORMAT_TIME, (guint64)true_us * 1000);
+	if (!GST_CLOCK_TIME_IS_VALID(pts))
+		return;
+	if (GST_BUFFER_DTS_IS_VALID(buffer)) {
+		GstClockTimeDiff lead = GST_CLOCK_DIFF(GST_BUFFER_DTS(buffer), GST_BUFFER_PTS(buffer));
+		GST_BUFFER_DTS(buffer) = lead < 0			       ? pts
+					 : pts > (GstClockTime)lead ? pts - (GstClockTime)lead
+								       : 0;
+	}
+	GST_BUFFER_PTS(buffer) = pts;
 }
 
 static GstPadProbeReturn on_buffer(GstPad *pad, GstPadProbeInfo *info, gpointer user)
 {
 	struct lvx_gst *g = user;
 	GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER(info);
-	const char *name = strrchr(GST_PAD_NAME(pad), '_'); /* video_0_00100: the PID */
+	const char *name = strrchr(GST_PAD_NAME(pad), '_'); /* video_0_0100: the PID */
 	GstEvent *event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0);
-	if (!name || !event)
-		goto out;
+	if (!event)
+		return GST_PAD_PROBE_OK;
 	const GstSegment *segment;
 	gst_event_parse_segment(event, &segment);
 	int64_t src_us = lvx_gst_running_us(segment, GST_BUFFER_PTS(buffer));
-	gchar *id = gst_pad_get_stream_id(pad);
+	int64_t true_us = INT64_MIN;
 	pthread_mutex_lock(&g->lock);
-	struct lvx_ts_stream *t = find(g, (unsigned)strtoul(name + 1, NULL, 16));
+	struct lvx_ts_stream *t = name ? find(g, (unsigned)strtoul(name + 1, NULL, 16)) : NULL;
 	if (t && t->have_raw && src_us != INT64_MIN) {
 		t->have_raw = false;
-		if (id)
-			snprintf(t->id, sizeof(t->id), "%s", id);
-		compare(g, t, src_us);
+		true_us = map(g, t, src_us);
 	}
 	pthread_mutex_unlock(&g->lock);
-	g_free(id);
-out:
-	if (event)
-		gst_event_unref(event);
+	if (true_us >= 0) {
+		buffer = gst_buffer_make_writable(buffer);
+		stamp(buffer, segment, true_us);
+		GST_PAD_PROBE_INFO_DATA(info) = buffer;
+	}
+	gst_event_unref(event);
 	return GST_PAD_PROBE_OK;
 }
 
@@ -120,17 +146,4 @@ void lvx_gst_ts_watch(struct lvx_gst *g, GstElement *tsdemux)
 {
 	g_object_set(tsdemux, "emit-stats", TRUE, NULL);
 	g_signal_connect(tsdemux, "pad-added", G_CALLBACK(on_pad), g);
-}
-
-int64_t lvx_gst_ts_shift(struct lvx_gst *g, const char *stream_id, int64_t src_us)
-{
-	for (int i = 0; stream_id && i < g->n_ts; i++) {
-		const struct lvx_ts_stream *t = &g->ts[i];
-		if (strcmp(t->id, stream_id) != 0)
-			continue;
-		for (int k = t->n_steps; k-- > 0;)
-			if (t->steps[k].from_us <= src_us + 1000)
-				return t->steps[k].shift_us;
-	}
-	return 0;
 }
