@@ -38,7 +38,6 @@ struct lvx_server {
 	int64_t stop_at_us; /* INT64_MAX: not stopping */
 	int64_t last_reap_us;
 	uint64_t subscribers_dropped, requests_refused, n_requests;
-	int reserve_fd;
 };
 
 /* What lws keeps for a connection; one of them is set. */

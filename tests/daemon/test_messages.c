@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "daemon/auth.h"
 #include "daemon/json_out.h"
 #include "daemon/messages.h"
@@ -227,6 +228,26 @@ static void test_ini(void **state)
 	lvx_settings_finish(&s);
 }
 
+/* The example is one that works. */
+static void test_example(void **state)
+{
+	(void)state;
+	struct lvx_settings s;
+	struct lvx_error err = {0};
+	char *text;
+	size_t len;
+	lvx_settings_init(&s);
+	assert_int_equal(lvx_file_read(&text, &len, LVX_EXAMPLE, 10000, &err), LVX_OK);
+	if (lvx_settings_parse_ini(&s, "lumivoxd.ini", text, len, &err) != LVX_OK)
+		fail_msg("%s", err.msg);
+	assert_int_equal(s.n_streams, 2);
+	assert_string_equal(s.streams[0].prefix,
+		"Annual meeting. Speakers: Ada Lovelace, Grace Hopper. "
+		"Words: Lumivox, lavapipe, CEA-608.");
+	free(text);
+	lvx_settings_finish(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +258,7 @@ int main(void)
 		cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_ini),
+		cmocka_unit_test(test_example),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
