@@ -3,6 +3,8 @@
 """The page in a browser: captions appear, a reader of the screen gets whole sentences, settings stay, it resumes."""
 import asyncio
 import os
+import subprocess
+import tempfile
 import unittest
 
 import lvx
@@ -46,6 +48,38 @@ class Page(unittest.TestCase):
                 wrong = [e for e in b.log if e[0] in ("error", "exception", "warning") and "WebSocket" not in e[1]
                          and "ERR_CONNECTION_REFUSED" not in e[1]]
                 self.assertEqual(wrong, [])
+
+    def test_microphone(self):
+        """The browser's microphone (here a file that Chromium plays into it) becomes a stream with captions."""
+        with tempfile.TemporaryDirectory() as folder:
+            wav = os.path.join(folder, "mic.wav")
+            subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", lvx.CLIP, "-vn", "-ac", "1", "-ar", "48000", wav],
+                           check=True)
+            asyncio.run(self.microphone(wav))
+
+    async def microphone(self, wav):
+        flags = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+                 f"--use-file-for-fake-audio-capture={wav}%noloop")
+        with lvx.Daemon() as d:
+            async with browser.Browser(*flags) as b:
+                page = await b.page(d.url + "/")
+                await page.until("document.querySelector('#mic') && !document.querySelector('#mic').hidden")
+                await page.until("document.querySelector('#status').textContent === 'connected'")
+                await page.js("document.querySelector('#mic').click()")
+                await page.until("document.querySelector('#mic').getAttribute('aria-pressed') === 'true'")
+                if lvx.RANDOM_MODEL:
+                    await asyncio.sleep(5)
+                else:
+                    await page.until(f"{SHOWN}.trim().split(/\\s+/).length > 12", 40)
+                await page.screenshot(os.path.join(lvx.SHOTS, "microphone.png"))
+                stream = d.get("/api/streams")["streams"][0]
+                self.assertEqual((stream["kind"], stream["state"]), ("push", "live"))
+                self.assertGreater(stream["heard_us"], 2000000)
+                print(f"\n  {(await page.js(SHOWN)).strip()}\n  {await page.js('document.querySelector(`#details`).textContent')}")
+                await page.js("document.querySelector('#mic').click()")
+                events = await lvx.watch(d, stream["id"])
+                self.assertEqual(events[-1]["reason"], "ended")
+                self.assertEqual([e for e in b.log if e[0] in ("error", "exception")], [])
 
     async def live(self, page):
         await page.until("document.querySelector('#status').dataset.state === 'live'")
