@@ -44,7 +44,8 @@ struct av {
 	AVFrame *frame;
 	float *pcm; /* [PCM_MAX] */
 	struct lvx_unwrap unwrap;
-	bool wraps; /* its timestamps are counters of 33 bits */
+	bool wraps;	 /* its timestamps are counters of 33 bits */
+	bool any_origin; /* where they begin means nothing */
 	struct lvx_timeline timeline;
 	int64_t pictures_end_us;
 	uint64_t decoded;
@@ -197,7 +198,7 @@ static int64_t map_time(struct av *av, enum lvx_medium medium, int64_t src_us, i
 	if (src_us == INT64_MIN)
 		src_us = tl->media[medium].next_us - tl->media[medium].offset_us;
 	if (!tl->started)
-		tl->from_zero = av->wraps || src_us > origin_max_us || src_us < -origin_max_us;
+		tl->from_zero = av->any_origin || src_us > origin_max_us || src_us < -origin_max_us;
 	int64_t pts_us = lvx_timeline_map(tl, medium, src_us, dur_us, lvx_now_us());
 	atomic_store(&av->push->jumps, tl->jumps);
 	atomic_store(&av->push->wraps, av->unwrap.wraps);
@@ -304,6 +305,42 @@ static enum lvx_status decode(struct av *av, enum lvx_medium medium, const AVPac
 	}
 }
 
+/* ---- decoders ---- */
+
+static bool open_decoder(
+	struct av *av, enum lvx_medium medium, AVStream *stream, struct lvx_error *err)
+{
+	struct track *t = &av->track[medium];
+	const struct allowed *a = find_allowed(stream->codecpar->codec_id);
+	const AVCodec *decoder = a ? avcodec_find_decoder(a->id) : NULL;
+	if (!decoder) {
+		lvx_fail(err, LVX_EUNSUPPORTED, "push: no decoder for %s (%s)",
+			medium == LVX_SOUND ? "the sound" : "the pictures",
+			avcodec_get_name(stream->codecpar->codec_id));
+		return false;
+	}
+	AVCodecContext *codec = avcodec_alloc_context3(decoder);
+	if (!codec || avcodec_parameters_to_context(codec, stream->codecpar) < 0) {
+		avcodec_free_context(&codec);
+		lvx_fail(err, LVX_ENOMEM, "push: out of memory");
+		return false;
+	}
+	codec->thread_count = 1; /* a frame comes out as soon as it is whole */
+	codec->pkt_timebase = stream->time_base;
+	codec->max_pixels = PIXELS_MAX;
+	int r = avcodec_open2(codec, decoder, NULL);
+	if (r < 0) {
+		avcodec_free_context(&codec);
+		return fail(err, LVX_EINVAL, "the decoder does not take it", r);
+	}
+	t->stream = stream;
+	t->codec = codec;
+	t->caps = a->caps;
+	if (stream->pts_wrap_bits == 33)
+		av->wraps = true;
+	return true;
+}
+
 /* ---- packets ---- */
 
 static int64_t unit_us(struct av *av, enum lvx_medium medium, int64_t t)
@@ -396,7 +433,6 @@ static bool pump(struct av *av, struct lvx_error *err)
 
 static bool open_track(struct av *av, enum lvx_medium medium, struct lvx_error *err)
 {
-	struct track *t = &av->track[medium];
 	enum AVMediaType type = medium == LVX_SOUND ? AVMEDIA_TYPE_AUDIO : AVMEDIA_TYPE_VIDEO;
 	int index = av_find_best_stream(av->format, type, -1, -1, NULL, 0);
 	if (index < 0)
@@ -404,34 +440,7 @@ static bool open_track(struct av *av, enum lvx_medium medium, struct lvx_error *
 	AVStream *stream = av->format->streams[index];
 	if (stream->disposition & AV_DISPOSITION_ATTACHED_PIC)
 		return true;
-	const struct allowed *a = find_allowed(stream->codecpar->codec_id);
-	const AVCodec *decoder = a ? avcodec_find_decoder(a->id) : NULL;
-	if (!decoder) {
-		lvx_fail(err, LVX_EUNSUPPORTED, "push: no decoder for %s (%s)",
-			medium == LVX_SOUND ? "the sound" : "the pictures",
-			avcodec_get_name(stream->codecpar->codec_id));
-		return false;
-	}
-	AVCodecContext *codec = avcodec_alloc_context3(decoder);
-	if (!codec || avcodec_parameters_to_context(codec, stream->codecpar) < 0) {
-		avcodec_free_context(&codec);
-		lvx_fail(err, LVX_ENOMEM, "push: out of memory");
-		return false;
-	}
-	codec->thread_count = 1; /* a frame comes out as soon as it is whole */
-	codec->pkt_timebase = stream->time_base;
-	codec->max_pixels = PIXELS_MAX;
-	int r = avcodec_open2(codec, decoder, NULL);
-	if (r < 0) {
-		avcodec_free_context(&codec);
-		return fail(err, LVX_EINVAL, "the decoder does not take it", r);
-	}
-	t->stream = stream;
-	t->codec = codec;
-	t->caps = a->caps;
-	if (stream->pts_wrap_bits == 33)
-		av->wraps = true;
-	return true;
+	return open_decoder(av, medium, stream, err);
 }
 
 /* Whether the header has told all that a decoder wants. */
@@ -516,6 +525,7 @@ static bool start(struct av *av, struct lvx_error *err)
 		if (s != av->track[LVX_SOUND].stream && s != av->track[LVX_PICTURES].stream)
 			s->discard = AVDISCARD_ALL;
 	}
+	av->any_origin = av->wraps || strcmp(av->format->iformat->name, "ogg") == 0;
 	lvx_feed_set_media(av->push->feed, sound, pictures);
 	return true;
 }
