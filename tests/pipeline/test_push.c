@@ -96,7 +96,8 @@ static void same(const struct drain *f, double tolerance)
 	assert_true(llabs(drain_end_us(&d) - drain_end_us(f)) < 60000);
 	assert_int_equal(d.n_pictures, f->n_pictures);
 	for (int i = 0; i < d.n_pictures; i++) {
-		assert_true(llabs(d.picture_us[i] - f->picture_us[i]) < 5000);
+		/* matroskademux calls the first timestamp of pictures alone 0. */
+		assert_true(llabs(d.picture_us[i] - f->picture_us[i]) < 20000);
 		for (int k = 0; k < 3; k++)
 			assert_true(abs(d.picture_mid[i][k] - f->picture_mid[i][k]) <= 3);
 	}
