@@ -45,6 +45,14 @@ static enum outcome on_error(struct lvx_gst *g, GstMessage *message, struct atte
 	gst_message_parse_error(message, &error, &debug);
 	lvx_gst_describe(error, debug, a->msg, sizeof(a->msg));
 	bool transient = lvx_gst_transient(error);
+	/* souphttpsrc fails without a word. */
+	pthread_mutex_lock(&g->lock);
+	if (g->why[0] && error->domain == GST_STREAM_ERROR &&
+		error->code == GST_STREAM_ERROR_FAILED) {
+		snprintf(a->msg, sizeof(a->msg), "the connection failed (%s)", g->why);
+		transient = true;
+	}
+	pthread_mutex_unlock(&g->lock);
 	/* A break in the middle of the media looks like a broken container. */
 	if (g->remote && a->live_us)
 		transient = true;

@@ -60,6 +60,7 @@ struct lvx_gst {
 	bool by_language; /* no tag matched yet: every track is decoded till one does */
 	int n_sound, n_refused; /* tracks there are; tracks that are the wrong language */
 	int64_t pictures_end_us;
+	char why[160]; /* the last connection failed; "": no one said */
 	struct lvx_ts_stream ts[LVX_TS_STREAMS];
 	int n_ts;
 	struct lvx_unwrap ts_clock;
@@ -91,7 +92,7 @@ void lvx_gst_describe(const GError *error, const char *debug, char *out, size_t 
 bool lvx_gst_transient(const GError *error);
 /* Whether the tags say that language: "de", "ger", "deu", "de-AT" are all one. */
 bool lvx_gst_has_language(const GstTagList *tags, const char *wanted);
-/* Decoder errors that the log shows below `pipeline` count there. */
-void lvx_gst_count_errors(GstElement *pipeline, _Atomic uint64_t *count);
+/* Decoder errors and the like that only the log shows are kept in *g. */
+void lvx_gst_watch_log(GstElement *pipeline, struct lvx_gst *g);
 
 #endif

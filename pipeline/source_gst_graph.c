@@ -699,9 +699,10 @@ enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err)
 	g_clear_pointer(&g->sound_id, g_free);
 	g_clear_pointer(&g->picture_id, g_free);
 	g->n_refused = 0;
+	g->why[0] = '\0';
 	g->ts_clock = (struct lvx_unwrap){.bits = 33};
 	pthread_mutex_unlock(&g->lock);
-	lvx_gst_count_errors(pipeline, &g->decode_errors);
+	lvx_gst_watch_log(pipeline, g);
 	GstBus *bus = gst_element_get_bus(pipeline);
 	gst_bus_set_sync_handler(bus, on_message, g, NULL);
 	gst_object_unref(bus);

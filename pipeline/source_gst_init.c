@@ -8,32 +8,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const count_key = "lvx-decode-errors";
-
-static GQuark count_quark(void)
+static GQuark source_quark(void)
 {
-	return g_quark_from_static_string(count_key);
+	return g_quark_from_static_string("lvx-source");
 }
 
-void lvx_gst_count_errors(GstElement *pipeline, _Atomic uint64_t *count)
+void lvx_gst_watch_log(GstElement *pipeline, struct lvx_gst *g)
 {
-	g_object_set_qdata(G_OBJECT(pipeline), count_quark(), (gpointer)count);
+	g_object_set_qdata(G_OBJECT(pipeline), source_quark(), g);
 }
 
 /*
- * A frame that a decoder gives up is no message on the bus, only the log line
- * "error: ..." of its base class: count from there.
+ * Two things are told by the log only: that a decoder gave up a frame ("error:
+ * ..." of its base class), and why an HTTP connection failed. They are counted
+ * and kept for the source in whose pipeline the element is.
  */
-static void count_decoder_error(GObject *object, const char *text)
+static void heed(GObject *object, const char *category, const char *text)
 {
-	if (!object || !GST_IS_ELEMENT(object) || strncmp(text, "error: ", 7) != 0)
+	static const char failed[] = "Sending message failed: ";
+	bool decoder = (strcmp(category, "audiodecoder") == 0 ||
+			       strcmp(category, "videodecoder") == 0) &&
+		       strncmp(text, "error: ", 7) == 0;
+	bool http = strcmp(category, "souphttpsrc") == 0 &&
+		    strncmp(text, failed, sizeof(failed) - 1) == 0;
+	if ((!decoder && !http) || !object || !GST_IS_ELEMENT(object))
 		return;
 	GstObject *o = gst_object_ref(GST_OBJECT(object));
 	while (o) {
-		_Atomic uint64_t *count = g_object_get_qdata(G_OBJECT(o), count_quark());
-		if (count)
-			atomic_fetch_add(count, 1);
-		GstObject *parent = count ? NULL : gst_object_get_parent(o);
+		struct lvx_gst *g = g_object_get_qdata(G_OBJECT(o), source_quark());
+		if (g && decoder) {
+			atomic_fetch_add(&g->decode_errors, 1);
+		} else if (g) {
+			pthread_mutex_lock(&g->lock);
+			g_strlcpy(g->why, text + sizeof(failed) - 1, sizeof(g->why));
+			pthread_mutex_unlock(&g->lock);
+		}
+		GstObject *parent = g ? NULL : gst_object_get_parent(o);
 		gst_object_unref(o);
 		o = parent;
 	}
@@ -46,15 +56,15 @@ static void on_log(GstDebugCategory *category, GstDebugLevel level, const gchar 
 	(void)function;
 	(void)line;
 	(void)user;
-	if (level > GST_LEVEL_WARNING)
+	if (level > GST_LEVEL_DEBUG)
 		return;
 	const gchar *text = gst_debug_message_get(message);
 	if (!text)
 		return;
 	const char *name = gst_debug_category_get_name(category);
-	if (strcmp(name, "audiodecoder") == 0 || strcmp(name, "videodecoder") == 0)
-		count_decoder_error(object, text);
-	lvx_log_debug("gstreamer: %s: %s", name, text);
+	heed(object, name, text);
+	if (level <= GST_LEVEL_WARNING)
+		lvx_log_debug("gstreamer: %s: %s", name, text);
 }
 
 static struct lvx_error init_error;
@@ -76,6 +86,7 @@ static void init_once(void)
 		gst_debug_set_active(TRUE);
 		gst_debug_set_default_threshold(GST_LEVEL_WARNING);
 	}
+	gst_debug_set_threshold_for_name("souphttpsrc", GST_LEVEL_DEBUG);
 	/* Unlike rtmpsrc's, its connecting can be interrupted. */
 	GstPluginFeature *f = gst_registry_lookup_feature(gst_registry_get(), "rtmp2src");
 	if (f) {
