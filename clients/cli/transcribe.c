@@ -69,7 +69,7 @@ struct job {
 	bool ended, failed;                                /* {lock} */
 	char why[512];                                     /* {lock} */
 	enum { JOB_WAITING, JOB_RUNNING, JOB_DONE } state; /* main thread */
-	bool said_failed;
+	bool unwritable;
 };
 
 static struct {
@@ -112,7 +112,7 @@ static void on_state(void *user, enum lvx_source_state state, const char *msg)
 		return;
 	pthread_mutex_lock(&j->lock);
 	j->failed = true;
-	strncpy(j->why, msg && *msg ? msg : "cannot be read", sizeof(j->why) - 1);
+	snprintf(j->why, sizeof(j->why), "%s", msg && *msg ? msg : "cannot be read");
 	pthread_mutex_unlock(&j->lock);
 	lvx_bell_ring(j->bell);
 }
@@ -122,7 +122,7 @@ static void on_device_failure(void *user, const char *why)
 {
 	pthread_mutex_lock(&device.lock);
 	device.failed = true;
-	strncpy(device.why, why, sizeof(device.why) - 1);
+	snprintf(device.why, sizeof(device.why), "%s", why);
 	pthread_mutex_unlock(&device.lock);
 	lvx_bell_ring(user);
 }
@@ -200,46 +200,45 @@ static bool settle(struct job *j)
 	return true;
 }
 
-static void say_failed(struct job *j)
+/* No callback comes any more. */
+static void say_failed(const struct job *j)
 {
-	char why[512];
-	pthread_mutex_lock(&j->lock);
-	bool failed = j->failed;
-	memcpy(why, j->why, sizeof(why));
-	pthread_mutex_unlock(&j->lock);
-	if (!failed || j->said_failed)
-		return;
-	j->said_failed = true;
 	/* Some messages name the file themselves. */
-	if (!strncmp(why, j->path, strlen(j->path)))
-		cli_error("%s", why);
+	if (!strncmp(j->why, j->path, strlen(j->path)))
+		cli_error("%s", j->why);
 	else
-		cli_error("%s: %s", j->path, why);
+		cli_error("%s: %s", j->path, j->why);
 }
 
-/* Writes what has come for the recording whose turn it is. False: it cannot be written. */
-static bool drain(struct job *j, const struct options *o, const struct lane_choice *lanes)
+static void open_writer(struct job *j, const struct options *o, const struct lane_choice *lanes)
+{
+	if (!open_output(j, o)) {
+		j->unwritable = true;
+		return;
+	}
+	struct out_params p = {.to = j->to,
+		.format = o->format,
+		.file = j->path,
+		.n_lanes = lanes->n,
+		.wanted = lanes->wanted};
+	memcpy(p.lanes, lanes->names, sizeof(p.lanes));
+	memcpy(p.languages, lanes->languages, sizeof(p.languages));
+	j->out = out_create(&p);
+}
+
+/* Writes what has come for the recording whose turn it is. */
+static void drain(struct job *j, const struct options *o, const struct lane_choice *lanes)
 {
 	pthread_mutex_lock(&j->lock);
 	struct queued *q = j->first;
 	j->first = NULL;
 	j->last = &j->first;
+	bool failed = j->failed;
 	pthread_mutex_unlock(&j->lock);
-	if (!j->out && (q || j->state == JOB_DONE)) {
-		if (!j->to && !open_output(j, o)) {
-			j->failed = j->said_failed = true;
-			j->to = NULL;
-		} else {
-			struct out_params p = {.to = j->to,
-				.format = o->format,
-				.file = j->path,
-				.n_lanes = lanes->n,
-				.wanted = lanes->wanted};
-			memcpy(p.lanes, lanes->names, sizeof(p.lanes));
-			memcpy(p.languages, lanes->languages, sizeof(p.languages));
-			j->out = out_create(&p);
-		}
-	}
+	/* One without words gets its empty file, one that cannot be read gets none. */
+	bool begin = (q && q->kind == LVX_EVENT_WORD) || (j->state == JOB_DONE && !failed);
+	if (begin && !j->out && !j->unwritable)
+		open_writer(j, o, lanes);
 	if (q && j->to == stdout && isatty(STDOUT_FILENO))
 		cli_progress_clear();
 	while (q) {
@@ -251,13 +250,12 @@ static bool drain(struct job *j, const struct options *o, const struct lane_choi
 		free(q);
 		q = next;
 	}
-	return j->out != NULL || j->state != JOB_DONE;
 }
 
 /* The recording whose turn it was is done: flush, report. */
 static bool finish(struct job *j, const struct options *o)
 {
-	bool ok = j->out != NULL;
+	bool ok = !j->unwritable && !j->failed;
 	if (j->out) {
 		out_finish(j->out);
 		out_destroy(j->out);
@@ -269,14 +267,15 @@ static bool finish(struct job *j, const struct options *o)
 		if (j->to != stdout)
 			ok = fclose(j->to) == 0 && ok;
 	}
-	say_failed(j);
-	if (o->verbose) {
+	if (j->failed)
+		say_failed(j);
+	if (o->verbose && !j->failed) {
 		double heard = (double)j->heard_us / 1e6, took = (double)j->took_us / 1e6;
 		cli_progress_clear();
 		fprintf(stderr, "%s: %.1f s in %.1f s, real-time factor %.3f\n", j->path, heard,
 			took, heard > 0 ? took / heard : 0);
 	}
-	return ok && !j->failed;
+	return ok;
 }
 
 static void show_progress(const struct job *j)
