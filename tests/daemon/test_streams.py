@@ -18,7 +18,7 @@ N = 20  # words in 8 s: one in five slots of 80 ms
 async def test_history(exe):
     """a late viewer gets all history, in order, with times and segments"""
     with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 8)}", "--pace", "max") as daemon:
-        daemon.wait_for("a", lambda i: i["state"] == "ended")
+        daemon.wait_for("a", lambda i: i.get("end_reason"))
         async with daemon.connect() as s:
             reply = await s.ask(type="subscribe", ref="x", stream="a", **{"from": "start"})
             assert reply["type"] == "subscribed" and reply["ref"] == "x", reply
@@ -42,7 +42,7 @@ async def test_lanes(exe):
     """lanes are filtered for each viewer, activity comes only if asked for"""
     with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 8)}", "--pace", "max",
                                "--translate-to", "de") as daemon:
-        daemon.wait_for("a", lambda i: i["state"] == "ended")
+        daemon.wait_for("a", lambda i: i.get("end_reason"))
         async with daemon.connect() as s:
             reply = await s.ask(type="subscribe", stream="a", lanes=["translation"],
                                 activity=True, **{"from": "start"})
@@ -81,7 +81,7 @@ async def test_resume_impossible(exe):
     """a resume that cannot be whole says so by a gap; an impossible key is an error"""
     with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 30)}", "--pace", "max", "--history",
                                "16") as daemon:
-        daemon.wait_for("a", lambda i: i["state"] == "ended")
+        daemon.wait_for("a", lambda i: i.get("end_reason"))
         async with daemon.connect() as s:
             epoch = daemon.info("a")["epoch"]
             reply = await s.ask(type="subscribe", stream="a", activity=True,
