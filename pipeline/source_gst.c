@@ -19,12 +19,15 @@ static const int64_t backoff_first_us = 500000, backoff_max_us = 30000000;
 static const int64_t lost_end_us = 2000000;
 static const int64_t healthy_us = 10000000; /* live so long: the next loss is a new one */
 enum { FIRST_TRIES = 3 };		    /* of an address that is not live */
+enum { EMPTY_TRIES = 3 };
 
 enum outcome {
 	OUT_STOPPED,  /* lvx_source_close */
 	OUT_FINISHED, /* end of stream */
 	OUT_LOST,     /* may come back */
 	OUT_FAILED,   /* will not */
+	OUT_EMPTY,    /* ended, and nothing of what was selected came */
+	OUT_AGAIN,    /* it has learnt what to select */
 };
 
 struct attempt {
@@ -68,6 +71,10 @@ static bool look_at_media(struct lvx_gst *g, struct attempt *a, enum outcome *ou
 		*out = OUT_FAILED;
 		snprintf(a->msg, sizeof(a->msg), "the sound has no channel %d",
 			g->params.channel);
+		return true;
+	}
+	if (atomic_exchange(&g->found_language, false)) {
+		*out = OUT_AGAIN;
 		return true;
 	}
 	switch (atomic_load(&g->no_media)) {
@@ -161,10 +168,8 @@ static enum outcome watch(struct lvx_gst *g, struct attempt *a, bool again)
 				done = true;
 				break;
 			case GST_MESSAGE_EOS:
-				if (a->live_us)
-					out = OUT_FINISHED;
-				else
-					out = failed(a, "holds no sound or pictures");
+				failed(a, "holds no sound or pictures");
+				out = a->live_us ? OUT_FINISHED : OUT_EMPTY;
 				done = true;
 				break;
 			default:
@@ -212,13 +217,20 @@ static bool back_off(struct lvx_gst *g, int n)
 static enum outcome run(struct lvx_gst *g, struct attempt *a)
 {
 	int64_t lost_us = lvx_now_us();
-	int n = 0;
+	int n = 0, n_empty = 0;
 	bool was_live = false;
 	lvx_tell_state(&g->teller, LVX_SOURCE_STARTING, "%s", "");
 	for (;;) {
 		enum outcome out = try_once(g, a, was_live);
 		if (out == OUT_STOPPED || (out == OUT_FINISHED && !g->live))
 			return out;
+		if (out == OUT_AGAIN)
+			continue;
+		/* decodebin3 can select too late for a short file: once more. */
+		if (out == OUT_EMPTY && n_empty++ < EMPTY_TRIES)
+			continue;
+		if (out == OUT_EMPTY)
+			out = g->live ? OUT_LOST : OUT_FAILED;
 		if (out == OUT_FINISHED) {
 			snprintf(a->msg, sizeof(a->msg), "the sender ended the stream");
 			out = OUT_LOST;
@@ -295,6 +307,8 @@ static void release(struct lvx_gst *g)
 {
 	lvx_feed_destroy(g->feed);
 	pthread_mutex_destroy(&g->lock);
+	for (int i = 0; i < LVX_TRACKS; i++)
+		g_free(g->sound_ids[i]);
 	g_free(g->sound_id);
 	g_free(g->picture_id);
 	g_free(g->uri);
@@ -350,6 +364,7 @@ enum lvx_status lvx_gst_open(struct lvx_source **out, const struct lvx_source_pa
 	g->cb = *cb;
 	g->teller.cb = *cb;
 	g->duration_us = -1;
+	g->language_track = -1;
 	pthread_mutex_init(&g->lock, NULL);
 	lvx_timeline_init(&g->timeline, g->live, g->live);
 	struct lvx_feed_params fp = {

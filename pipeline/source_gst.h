@@ -18,7 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { LVX_TS_STREAMS = 32 };
+enum { LVX_TS_STREAMS = 32, LVX_TRACKS = 64 };
 
 /* One elementary stream of a transport stream (source_gst_ts.c). */
 struct lvx_ts_stream {
@@ -50,6 +50,7 @@ struct lvx_gst {
 	_Atomic int in_feed;	       /* streaming threads that the feed may hold up */
 	_Atomic int no_media;	       /* enum lvx_no_media */
 	_Atomic bool bad_channel;
+	_Atomic bool found_language; /* begin again, with language_track */
 	_Atomic bool all_read; /* the end has gone into the queue of some stream */
 	_Atomic bool selected_sound, selected_pictures;
 
@@ -57,8 +58,12 @@ struct lvx_gst {
 	/* {lock} */
 	struct lvx_timeline timeline;
 	gchar *sound_id, *picture_id; /* ids of the streams chosen */
-	bool by_language; /* no tag matched yet: every track is decoded till one does */
-	int n_sound, n_refused; /* tracks there are; tracks that are the wrong language */
+	/* Containers may tell languages only with the first data: then one attempt
+	 * decodes all tracks, only to find which it is, and the next takes that one. */
+	bool by_language;
+	gchar *sound_ids[LVX_TRACKS];
+	int n_sound, n_refused; /* tracks there are; tracks of another language */
+	int language_track;	/* the one that was found; -1: none yet */
 	int64_t pictures_end_us;
 	char why[160]; /* the last connection failed; "": no one said */
 	struct lvx_ts_stream ts[LVX_TS_STREAMS];

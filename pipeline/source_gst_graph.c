@@ -198,7 +198,7 @@ static GstFlowReturn take_picture(struct lvx_gst *g, GstSample *sample)
 	return st == LVX_EUNSUPPORTED ? GST_FLOW_OK : flow(g, st);
 }
 
-/* A branch of sound. Mostly there is one; see lvx_gst.by_language. */
+/* A branch of sound. There is one, but while by_language looks at all of them. */
 struct branch {
 	struct lvx_gst *g;
 	bool decided, ours;
@@ -227,10 +227,13 @@ static void decide(struct branch *b, GstAppSink *sink)
 	pthread_mutex_lock(&g->lock);
 	b->decided = true;
 	b->ours = !g->by_language;
-	if (g->by_language && match && !g->sound_id) {
-		b->ours = true;
-		g->sound_id = g_strdup(id);
-	} else if (g->by_language && ++g->n_refused >= g->n_sound && !g->sound_id) {
+	if (g->by_language && match) {
+		for (int i = 0; i < g->n_sound; i++)
+			if (g->language_track < 0 && g_strcmp0(g->sound_ids[i], id) == 0)
+				g->language_track = i;
+		if (g->language_track >= 0)
+			atomic_store(&g->found_language, true);
+	} else if (g->by_language && ++g->n_refused >= g->n_sound && g->language_track < 0) {
 		atomic_store(&g->no_media, LVX_NO_SUCH_TRACK);
 	}
 	pthread_mutex_unlock(&g->lock);
@@ -285,6 +288,11 @@ static void on_pictures_end(GstAppSink *sink, gpointer user)
 static GstPadProbeReturn thin_out(GstPad *pad, GstPadProbeInfo *info, gpointer user)
 {
 	struct lvx_gst *g = user;
+	pthread_mutex_lock(&g->lock);
+	bool by_language = g->by_language; /* this attempt is not for keeps */
+	pthread_mutex_unlock(&g->lock);
+	if (by_language)
+		return GST_PAD_PROBE_DROP;
 	GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER(info);
 	GstEvent *event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0);
 	if (!event)
@@ -419,20 +427,27 @@ struct choice {
 	int n_sound;
 };
 
+/* {g->lock} */
 static struct choice choose(struct lvx_gst *g, GstStreamCollection *collection)
 {
 	const char *track = g->params.audio_track;
-	struct choice c = {NULL, NULL, false, 0};
+	struct choice c = {.n_sound = 0};
 	for (guint i = 0; i < gst_stream_collection_get_size(collection); i++) {
 		GstStream *s = gst_stream_collection_get_stream(collection, i);
 		GstStreamType type = gst_stream_get_stream_type(s);
 		if (type & GST_STREAM_TYPE_AUDIO) {
-			bool match = !track || !track[0] ||
-				     (is_index(track) ? atoi(track) == c.n_sound
-						      : stream_has_language(s, track));
+			bool match = !track || !track[0];
+			if (!match && is_index(track))
+				match = atoi(track) == c.n_sound;
+			else if (!match)
+				match = g->language_track == c.n_sound ||
+					(g->language_track < 0 && stream_has_language(s, track));
 			if (match && !c.sound)
 				c.sound = s;
-			c.n_sound++;
+			if (c.n_sound < LVX_TRACKS) {
+				g_free(g->sound_ids[c.n_sound]);
+				g->sound_ids[c.n_sound++] = g_strdup(gst_stream_get_stream_id(s));
+			}
 		} else if (type & GST_STREAM_TYPE_VIDEO) {
 			c.any_pictures = true;
 			if (!c.pictures && g->params.want_pictures)
@@ -447,17 +462,16 @@ static gint on_select_stream(
 {
 	(void)decoder;
 	struct lvx_gst *g = user;
-	struct choice c = choose(g, collection);
 	const char *track = g->params.audio_track;
-	bool by_language = track && track[0] && !is_index(track) && !c.sound && c.n_sound;
-	bool sound = c.sound || by_language;
 	pthread_mutex_lock(&g->lock);
+	struct choice c = choose(g, collection);
+	bool by_language = track && track[0] && !is_index(track) && !c.sound && c.n_sound &&
+			   g->language_track < 0;
+	bool sound = c.sound || by_language;
 	g->by_language = by_language;
 	g->n_sound = c.n_sound;
-	if (!by_language) {
-		g_free(g->sound_id);
-		g->sound_id = c.sound ? g_strdup(gst_stream_get_stream_id(c.sound)) : NULL;
-	}
+	g_free(g->sound_id);
+	g->sound_id = c.sound ? g_strdup(gst_stream_get_stream_id(c.sound)) : NULL;
 	g_free(g->picture_id);
 	g->picture_id = c.pictures ? g_strdup(gst_stream_get_stream_id(c.pictures)) : NULL;
 	pthread_mutex_unlock(&g->lock);

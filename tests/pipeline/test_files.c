@@ -50,11 +50,17 @@ static void play(const char *name, struct lvx_source_params p)
 	memset(&stats, 0, sizeof(stats));
 	memset(&err, 0, sizeof(err));
 	drain_init(&d, LVX_RING_PACED, p.want_pictures ? 160 : 0, p.want_pictures ? 96 : 0);
-	assert_int_equal(drain_uri(&d, &p, file(name), &stats, &err), LVX_OK);
+	enum lvx_status st = drain_uri(&d, &p, file(name), &stats, &err);
+	if (st != LVX_OK)
+		print_error("%s: %s %s; %zu samples, %s\n", name, lvx_status_name(st), err.msg, d.n,
+			d.msg);
+	assert_int_equal(st, LVX_OK);
 }
 
 static void must_end(void)
 {
+	if (!drain_saw(&d, LVX_SOURCE_LIVE) || !drain_saw(&d, LVX_SOURCE_ENDED))
+		print_error("%s; %zu samples\n", d.msg, d.n);
 	assert_true(drain_saw(&d, LVX_SOURCE_LIVE));
 	assert_true(drain_saw(&d, LVX_SOURCE_ENDED));
 	assert_string_equal(d.msg, "");
@@ -200,6 +206,10 @@ static void test_tracks(void **state)
 			play(names[f], p);
 			if (cases[i].hz > 0) {
 				must_end();
+				if (d.n < 20000)
+					print_error("%s track %s: %zu samples from %lld\n", names[f],
+						cases[i].track, d.n,
+						(long long)(d.n_pieces ? d.pieces[0].pts_us : -1));
 				has_tone(cases[i].hz);
 			} else {
 				assert_true(drain_saw(&d, LVX_SOURCE_FAILED));

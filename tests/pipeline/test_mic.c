@@ -45,7 +45,7 @@ static void end(void)
 
 static void wait_live(void)
 {
-	for (int i = 0; i < 500 && d.n == 0; i++)
+	for (int i = 0; i < 500 && (d.n == 0 || !drain_saw(&d, LVX_SOURCE_LIVE)); i++)
 		drain_run(&d, 10000);
 	assert_true(d.n > 0);
 	assert_true(drain_saw(&d, LVX_SOURCE_LIVE));
