@@ -1,85 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The lock-free ring of sound, anchors and pictures.
- *
- * All three use one protocol, a seqlock over a free-running counter: the
- * producer announces how far it is about to write (reserve), stores the data
- * with release order, then publishes (head). A reader loads head, copies with
- * acquire order and looks at reserve afterwards: any datum that was overwritten
- * under its hands synchronises with the store of reserve before it, so a torn
- * copy is always seen and thrown away. No fences, so TSan can follow.
- *
- * The mutex and condition serve only a producer that waits for room.
- */
-#include "pipeline/ring.h"
+/* The ring's life and its producer's side. The protocol is in ring_priv.h. */
+#include "pipeline/ring_priv.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum {
-	ANCHORS = 256,	    /* jumps remembered; a power of two */
-	JUMP_US = 40000,    /* less than this is jitter of timestamps */
+	JUMP_US = 40000, /* less than this is jitter of timestamps */
 	CAPACITY_MAX = 1 << 28,
-};
-
-struct anchor {
-	_Atomic uint64_t index;
-	_Atomic int64_t pts_us;
-};
-
-enum cursor_state { CURSOR_FREE, CURSOR_OPENING, CURSOR_OPEN };
-
-struct lvx_cursor {
-	_Alignas(64) _Atomic uint64_t pos; /* written by its owner, read by the producer */
-	_Atomic uint64_t pic_pos;
-	_Atomic int state; /* enum cursor_state */
-	_Atomic bool blocking, follows_pictures;
-	_Atomic uint64_t overruns;
-	struct lvx_ring *ring;
-	/* Owner only: the anchor that pos counts from. */
-	bool anchored;
-	uint64_t anchor; /* its number */
-	uint64_t anchor_index;
-	int64_t anchor_pts_us;
-	bool untold;	    /* a jump or loss that no read has told yet */
-	int64_t read_end_us; /* end of the samples read last */
-};
-
-struct lvx_ring {
-	struct lvx_ring_params params;
-	uint64_t capacity; /* samples */
-	uint64_t chunk;	   /* samples announced at once */
-	size_t picture_words;
-
-	/* Producer only. */
-	bool anchored;
-	uint64_t anchor_index;
-	int64_t anchor_pts_us;
-	uint64_t seen, pic_seen; /* progress when room was looked for last */
-	struct lvx_bell *bell;
-
-	_Alignas(64) _Atomic uint64_t reserve, head;
-	_Atomic uint64_t anchor_reserve, anchor_head;
-	_Atomic uint64_t pic_reserve, pic_head;
-	_Atomic bool finished, cancelled;
-	_Atomic uint64_t n_gaps, n_jumps_back;
-	_Atomic int64_t gap_us;
-	_Atomic uint64_t overruns_closed; /* of cursors that are gone */
-	_Atomic uint64_t pictures_lost;
-
-	_Atomic float *pcm;		/* [capacity] */
-	_Atomic uint64_t *pictures;	/* [n_pictures][picture_words] */
-	_Atomic int64_t *picture_pts;	/* [n_pictures] */
-	struct anchor anchors[ANCHORS];
-	struct lvx_cursor cursors[LVX_RING_CURSORS_MAX];
-
-	pthread_mutex_t room_lock;
-	pthread_cond_t room_cond;
-	_Atomic uint64_t progress; /* counts readers' moves */
-	_Atomic int waiters;
 };
 
 /* ---- life ---- */
@@ -171,8 +100,7 @@ static void ring_bell(struct lvx_ring *ring)
 
 /* ---- waiting for room ---- */
 
-/* A reader moved, closed, or the ring was cancelled. */
-static void wake_producer(struct lvx_ring *ring)
+void lvx_ring_wake_producer(struct lvx_ring *ring)
 {
 	atomic_fetch_add(&ring->progress, 1);
 	if (atomic_load(&ring->waiters) == 0)
@@ -214,7 +142,7 @@ bool lvx_ring_wait_picture_room(struct lvx_ring *ring, int64_t timeout_us)
 void lvx_ring_cancel(struct lvx_ring *ring)
 {
 	atomic_store(&ring->cancelled, true);
-	wake_producer(ring);
+	lvx_ring_wake_producer(ring);
 	ring_bell(ring);
 }
 
@@ -245,11 +173,6 @@ static uint64_t paced_room(struct lvx_ring *ring, uint64_t head, bool new_anchor
 
 /* ---- producer ---- */
 
-static int64_t span_us(const struct lvx_ring *ring, uint64_t samples)
-{
-	return (int64_t)(samples * 1000000 / ring->params.sample_rate);
-}
-
 static void write_anchor(struct lvx_ring *ring, uint64_t head, int64_t pts_us)
 {
 	uint64_t n = atomic_load_explicit(&ring->anchor_head, memory_order_relaxed);
@@ -271,7 +194,7 @@ enum lvx_status lvx_ring_write(
 	if (n == 0)
 		return LVX_OK;
 
-	int64_t expected = ring->anchor_pts_us + span_us(ring, head - ring->anchor_index);
+	int64_t expected = ring->anchor_pts_us + lvx_ring_span_us(ring, head - ring->anchor_index);
 	int64_t off = pts_us - expected;
 	bool jump = !ring->anchored || off > JUMP_US || off < -JUMP_US;
 	size_t todo = n;
@@ -368,244 +291,4 @@ void lvx_ring_get_stats(const struct lvx_ring *ring, struct lvx_ring_stats *out)
 	};
 	for (int i = 0; i < LVX_RING_CURSORS_MAX; i++)
 		out->overruns += atomic_load(&ring->cursors[i].overruns);
-}
-
-/* ---- cursors ---- */
-
-enum lvx_status lvx_cursor_open(
-	struct lvx_cursor **out, struct lvx_ring *ring, bool blocking, struct lvx_error *err)
-{
-	for (int i = 0; i < LVX_RING_CURSORS_MAX; i++) {
-		struct lvx_cursor *c = &ring->cursors[i];
-		int expected = CURSOR_FREE;
-		if (!atomic_compare_exchange_strong(&c->state, &expected, CURSOR_OPENING))
-			continue;
-		c->anchored = false;
-		c->untold = false;
-		c->read_end_us = 0;
-		atomic_store(&c->blocking, blocking);
-		atomic_store(&c->follows_pictures, false);
-		atomic_store(&c->pic_pos, atomic_load(&ring->pic_head));
-		atomic_store(&c->pos, atomic_load(&ring->head));
-		atomic_store(&c->state, CURSOR_OPEN);
-		*out = c;
-		return LVX_OK;
-	}
-	return lvx_fail(err, LVX_ELIMIT, "ring: all %d cursors are open", LVX_RING_CURSORS_MAX);
-}
-
-void lvx_cursor_close(struct lvx_cursor *cursor)
-{
-	if (!cursor)
-		return;
-	struct lvx_ring *ring = cursor->ring;
-	atomic_fetch_add(&ring->overruns_closed, atomic_exchange(&cursor->overruns, 0));
-	atomic_store(&cursor->state, CURSOR_FREE);
-	wake_producer(ring);
-}
-
-void lvx_cursor_follow_pictures(struct lvx_cursor *cursor)
-{
-	atomic_store(&cursor->follows_pictures, true);
-}
-
-static void move_to(struct lvx_cursor *c, uint64_t pos)
-{
-	atomic_store(&c->pos, pos);
-	wake_producer(c->ring);
-}
-
-/* Reads anchor number k, if it is still there. */
-static bool read_anchor(struct lvx_ring *ring, uint64_t k, uint64_t *index, int64_t *pts_us)
-{
-	struct anchor *a = &ring->anchors[k % ANCHORS];
-	*index = atomic_load_explicit(&a->index, memory_order_acquire);
-	*pts_us = atomic_load_explicit(&a->pts_us, memory_order_acquire);
-	return atomic_load_explicit(&ring->anchor_reserve, memory_order_relaxed) - k <= ANCHORS;
-}
-
-/* The samples from here to `to` are lost. */
-static void lose(struct lvx_cursor *c, uint64_t to)
-{
-	uint64_t pos = atomic_load_explicit(&c->pos, memory_order_relaxed);
-	if (to > pos)
-		atomic_fetch_add_explicit(&c->overruns, to - pos, memory_order_relaxed);
-	c->untold = true;
-	move_to(c, to > pos ? to : pos);
-}
-
-/* Skips what was overwritten, with a margin that lets the reader keep up. */
-static void lose_oldest(struct lvx_cursor *c)
-{
-	uint64_t reserve = atomic_load(&c->ring->reserve);
-	lose(c, reserve - c->ring->capacity + c->ring->capacity / 4);
-}
-
-static bool overwritten(struct lvx_cursor *c)
-{
-	uint64_t pos = atomic_load_explicit(&c->pos, memory_order_relaxed);
-	uint64_t reserve = atomic_load_explicit(&c->ring->reserve, memory_order_relaxed);
-	return reserve > pos && reserve - pos > c->ring->capacity;
-}
-
-/*
- * Steps to the last anchor at or before the cursor's position, and finds where
- * the next one is (*limit; UINT64_MAX: none yet). False: anchors were lost, or
- * are just being written; try again.
- */
-static bool find_anchor(struct lvx_cursor *c, uint64_t *limit)
-{
-	struct lvx_ring *ring = c->ring;
-	uint64_t pos = atomic_load_explicit(&c->pos, memory_order_relaxed);
-	uint64_t n = atomic_load_explicit(&ring->anchor_head, memory_order_acquire);
-	uint64_t k = c->anchored ? c->anchor + 1 : 0;
-	bool first = !c->anchored;
-	*limit = UINT64_MAX;
-	if (n > ANCHORS / 2 && k < n - ANCHORS / 2) {
-		/* Far behind: start from one that will not be overwritten soon. */
-		uint64_t index;
-		int64_t pts_us;
-		if (!read_anchor(ring, n - ANCHORS / 2, &index, &pts_us))
-			return false;
-		if (pos >= index)
-			k = n - ANCHORS / 2;
-		else if (k + ANCHORS < n) {
-			lose(c, index);
-			return false;
-		}
-	}
-	for (; k < n; k++) {
-		uint64_t index;
-		int64_t pts_us;
-		if (!read_anchor(ring, k, &index, &pts_us))
-			return false;
-		if (index > pos) {
-			*limit = index;
-			break;
-		}
-		if (!first)
-			c->untold = true;
-		c->anchored = true;
-		c->anchor = k;
-		c->anchor_index = index;
-		c->anchor_pts_us = pts_us;
-	}
-	return true;
-}
-
-enum lvx_status lvx_cursor_read(struct lvx_cursor *c, float *pcm, size_t n, size_t *got,
-	int64_t *pts_us, int64_t *resume_us)
-{
-	struct lvx_ring *ring = c->ring;
-	*got = 0;
-	for (;;) {
-		/* finished before head: what it ends is then all seen. */
-		bool finished = atomic_load_explicit(&ring->finished, memory_order_acquire);
-		uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
-		if (overwritten(c)) {
-			lose_oldest(c);
-			continue;
-		}
-		uint64_t pos = atomic_load_explicit(&c->pos, memory_order_relaxed);
-		uint64_t limit;
-		if (!find_anchor(c, &limit))
-			continue;
-		if (pos >= head) {
-			*pts_us = c->read_end_us;
-			return finished ? LVX_END : LVX_AGAIN;
-		}
-		int64_t here = c->anchor_pts_us + span_us(ring, pos - c->anchor_index);
-		if (c->untold) {
-			c->untold = false;
-			*pts_us = c->read_end_us;
-			*resume_us = here;
-			c->read_end_us = here;
-			return LVX_GAP;
-		}
-		uint64_t avail = (limit < head ? limit : head) - pos;
-		bool gap = limit <= head && avail < n;
-		if (avail < n && !gap && !finished)
-			return LVX_AGAIN;
-		size_t take = avail < n ? avail : n;
-		size_t at = pos % ring->capacity;
-		for (size_t i = 0; i < take; i++) {
-			pcm[i] = atomic_load_explicit(&ring->pcm[at], memory_order_acquire);
-			if (++at == ring->capacity)
-				at = 0;
-		}
-		if (overwritten(c)) /* perhaps under our hands */
-			continue;
-		*got = take;
-		*pts_us = here;
-		c->read_end_us = c->anchor_pts_us + span_us(ring, pos + take - c->anchor_index);
-		if (!gap) {
-			move_to(c, pos + take);
-			return take < n ? LVX_END : LVX_OK;
-		}
-		/* Tell the jump now, with the samples before it. */
-		move_to(c, pos + take);
-		if (!find_anchor(c, &limit)) {
-			*resume_us = c->read_end_us; /* lost since; the next read says more */
-			return LVX_GAP;
-		}
-		c->untold = false;
-		*resume_us = c->anchor_pts_us;
-		c->read_end_us = c->anchor_pts_us;
-		return LVX_GAP;
-	}
-}
-
-enum lvx_status lvx_cursor_read_picture(
-	struct lvx_cursor *c, uint8_t *rgb, int64_t until_us, int64_t *pts_us)
-{
-	struct lvx_ring *ring = c->ring;
-	size_t bytes = (size_t)ring->params.picture_width * ring->params.picture_height * 3;
-	for (;;) {
-		uint64_t head = atomic_load_explicit(&ring->pic_head, memory_order_acquire);
-		uint64_t pos = atomic_load_explicit(&c->pic_pos, memory_order_relaxed);
-		if (pos >= head)
-			return LVX_AGAIN;
-		uint64_t n = ring->params.n_pictures;
-		if (head - pos >= n && ring->params.mode == LVX_RING_LIVE) {
-			/* The oldest may be overwritten any moment: leave it. */
-			uint64_t to = head - n + 1;
-			atomic_fetch_add(&ring->pictures_lost, to - pos);
-			atomic_store(&c->pic_pos, to);
-			pos = to;
-		}
-		size_t slot = pos % n;
-		const _Atomic uint64_t *from = ring->pictures + slot * ring->picture_words;
-		int64_t pts = atomic_load_explicit(&ring->picture_pts[slot], memory_order_acquire);
-		bool due = pts <= until_us;
-		for (size_t i = 0; due && i < ring->picture_words; i++) {
-			uint64_t word = atomic_load_explicit(&from[i], memory_order_acquire);
-			size_t left = bytes - i * 8;
-			memcpy(rgb + i * 8, &word, left < 8 ? left : 8);
-		}
-		uint64_t reserve = atomic_load_explicit(&ring->pic_reserve, memory_order_relaxed);
-		if (reserve > pos && reserve - pos > n) {
-			uint64_t to = reserve - n + 1;
-			atomic_fetch_add(&ring->pictures_lost, to - pos);
-			atomic_store(&c->pic_pos, to);
-			continue;
-		}
-		if (!due)
-			return LVX_AGAIN;
-		*pts_us = pts;
-		atomic_store(&c->pic_pos, pos + 1);
-		wake_producer(ring);
-		return LVX_OK;
-	}
-}
-
-uint64_t lvx_cursor_overruns(const struct lvx_cursor *cursor)
-{
-	return atomic_load(&cursor->overruns);
-}
-
-uint64_t lvx_cursor_lag(const struct lvx_cursor *cursor)
-{
-	uint64_t head = atomic_load(&cursor->ring->head);
-	uint64_t pos = atomic_load(&cursor->pos);
-	return head > pos ? head - pos : 0;
 }

@@ -3,7 +3,8 @@
  * What the source_gst*.c files share. GStreamer's types are in these only.
  *
  *   source_gst.c        life, supervisor thread: bus, stalls, reconnection
- *   source_gst_graph.c  one attempt's pipeline: selection, branches, unit tee
+ *   source_gst_graph.c  one attempt's pipeline: selection, unit tee
+ *   source_gst_branch.c from decoded pads to the feed
  *   source_gst_ts.c     true times out of recorded MPEG-TS
  *   source_gst_init.c   gst_init, log, the words for errors
  */
@@ -81,6 +82,10 @@ enum lvx_no_media { LVX_MEDIA_FINE, LVX_NO_SOUND, LVX_NOTHING, LVX_NO_SUCH_TRACK
 enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err);
 void lvx_gst_graph_drop(struct lvx_gst *g); /* stops; joins its streaming threads */
 
+/* source_gst_branch.c. user is the struct lvx_gst. */
+void lvx_gst_pad_added(GstElement *decoder, GstPad *pad, gpointer user);
+void lvx_gst_pad_removed(GstElement *decoder, GstPad *pad, gpointer user);
+void lvx_gst_end_pictures(struct lvx_gst *g);
 /* Microseconds of running time, INT64_MIN if there are none. */
 int64_t lvx_gst_running_us(const GstSegment *segment, GstClockTime pts);
 

@@ -7,6 +7,9 @@
 
 /* Overlaps up to this are jitter; pictures are reordered, sound is not. */
 static const int64_t back_us[LVX_MEDIA] = {[LVX_SOUND] = 40000, [LVX_PICTURES] = SECOND};
+/* Of a live source's sound: demuxers that chase its clock shift timestamps to and
+ * fro by this much; the count of samples is the better clock. */
+static const int64_t jitter_us = 100000;
 static const int64_t file_gap_max_us = 3600 * SECOND;
 static const int64_t live_gap_slack_us = 5 * SECOND;
 static const int64_t together_us = 2 * SECOND;
@@ -92,7 +95,7 @@ static bool implausible(
 	const struct lvx_timeline *tl, int medium, int64_t src_us, int64_t local_us)
 {
 	int64_t diff = src_us + tl->media[medium].offset_us - tl->media[medium].next_us;
-	if (diff < -back_us[medium])
+	if (diff < -(tl->live && medium == LVX_SOUND ? jitter_us : back_us[medium]))
 		return true;
 	if (!tl->live)
 		return diff > file_gap_max_us;
@@ -189,11 +192,18 @@ static void watch_drift(struct lvx_timeline *tl, int64_t pts_us, int64_t local_u
 int64_t lvx_timeline_map(struct lvx_timeline *tl, enum lvx_medium medium, int64_t src_us,
 	int64_t dur_us, int64_t local_us)
 {
-	if (!tl->media[medium].have)
+	bool running = tl->media[medium].have;
+	if (!running)
 		first(tl, medium, src_us, local_us);
 	else if (implausible(tl, medium, src_us, local_us))
 		bridge(tl, medium, src_us, local_us);
 	int64_t pts_us = src_us + tl->media[medium].offset_us;
+	int64_t off_us = pts_us - tl->media[medium].next_us;
+	if (running && tl->live && medium == LVX_SOUND && off_us <= jitter_us)
+		pts_us = tl->media[medium].next_us;
+	/* Sound that begins a little before the pictures that began the timeline. */
+	if (!running && tl->live && pts_us < 0)
+		pts_us = 0;
 	tl->media[medium].next_us = pts_us + dur_us;
 	tl->media[medium].last_local_us = local_us;
 	/* Sound tells the clock; pictures only where there is no sound. */

@@ -174,6 +174,23 @@ static void test_drift(void **state)
 	drift(-200.0, 5.0);
 }
 
+/* Timestamps that swing by 50 ms are no gaps and no jumps, and add up to nothing. */
+static void test_live_jitter(void **state)
+{
+	(void)state;
+	struct lvx_timeline tl;
+	lvx_timeline_init(&tl, true, true);
+	for (int64_t i = 0; i < 5000; i++) {
+		int64_t swing = i / 50 % 2 ? 50000 : 0;
+		assert_int_equal(lvx_timeline_map(&tl, LVX_SOUND, i * 20000 + swing, 20000,
+					 i * 20000), i * 20000);
+	}
+	assert_int_equal(tl.jumps, 0);
+	/* What is missing longer shows. */
+	assert_int_equal(lvx_timeline_map(&tl, LVX_SOUND, 5010 * 20000, 20000, 5010 * 20000),
+		5010 * 20000);
+}
+
 /* Segments of 6 s that come in bursts (HLS) are no drift. */
 static void test_bursts_are_no_drift(void **state)
 {
@@ -205,6 +222,7 @@ int main(void)
 		cmocka_unit_test(test_live_jump_and_gap),
 		cmocka_unit_test(test_reconnect_follows_local_clock),
 		cmocka_unit_test(test_drift),
+		cmocka_unit_test(test_live_jitter),
 		cmocka_unit_test(test_bursts_are_no_drift),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
