@@ -250,11 +250,11 @@ static enum lvx_status fill_silence(struct lvx_feed *feed, int64_t pts_us)
 	return LVX_OK;
 }
 
-/* Whether sound makes the slots at pts_us. patience: how long it may bring nothing. */
-static bool has_sound(struct lvx_feed *feed, int64_t pts_us, int64_t patience)
+/* Whether sound makes the slots at pts_us: it may be so much behind, and bring nothing so long. */
+static bool has_sound(struct lvx_feed *feed, int64_t pts_us, int64_t behind_us, int64_t patience)
 {
 	pthread_mutex_lock(&feed->write_lock);
-	bool behind = !feed->wrote || pts_us - feed->end_us > patience;
+	bool behind = !feed->wrote || pts_us - feed->end_us > behind_us;
 	pthread_mutex_unlock(&feed->write_lock);
 	pthread_mutex_lock(&feed->lock);
 	if (behind && !feed->sound_inside && lvx_now_us() - feed->sound_local_us > patience)
@@ -286,7 +286,7 @@ enum lvx_status lvx_feed_picture(
 	feed->last_picture_us = pts_us;
 	set_frontier(feed, pts_us);
 
-	bool sound = has_sound(feed, pts_us, sound_idle_us);
+	bool sound = has_sound(feed, pts_us, sound_idle_us, sound_idle_us);
 	enum lvx_status st = wait_time(feed, sound ? pts_us - picture_lead_us : pts_us);
 	/* The silence first: then no slot that this picture is in is whole yet. */
 	if (st == LVX_OK && !sound)
@@ -302,7 +302,7 @@ enum lvx_status lvx_feed_picture(
 		if (feed->one_thread && lvx_now_us() - begun_us > starved_us)
 			break; /* the sound that its readers wait for is behind us */
 		/* Its readers wait for sound; if that waits for us, nothing ever moves. */
-		if (!has_sound(feed, pts_us, sound_idle_us / 2))
+		if (!has_sound(feed, pts_us, 0, sound_idle_us / 2))
 			st = fill_silence(feed, pts_us);
 	}
 	return st;

@@ -46,7 +46,7 @@ struct lvx_gst {
 	struct lvx_state_teller teller; /* supervisor's */
 
 	/* This attempt. The pipeline is the supervisor's; streaming threads use the rest. */
-	GstElement *pipeline, *decoder;
+	GstElement *pipeline, *decoder, *queue; /* queue: decodebin3's; borrowed */
 	_Atomic int64_t last_data_us;  /* local time when something decoded came; 0: not yet */
 	_Atomic int in_feed;	       /* streaming threads that the feed may hold up */
 	_Atomic int no_media;	       /* enum lvx_no_media */

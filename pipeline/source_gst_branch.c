@@ -356,8 +356,10 @@ static void add_branch(struct lvx_gst *g, GstPad *pad, bool sound)
 	if (gst_pad_link(pad, to) != GST_PAD_LINK_OK)
 		lvx_log_error("%s: cannot link decoded %s", g->shown, sound ? "sound" : "pictures");
 	gst_object_unref(to);
-	g_object_set_data(G_OBJECT(pad), "lvx-conv", conv);
-	g_object_set_data(G_OBJECT(pad), "lvx-sink", sink);
+	g_object_set_data_full(
+		G_OBJECT(pad), "lvx-conv", gst_object_ref(conv), gst_object_unref);
+	g_object_set_data_full(
+		G_OBJECT(pad), "lvx-sink", gst_object_ref(sink), gst_object_unref);
 }
 
 void lvx_gst_pad_added(GstElement *decoder, GstPad *pad, gpointer user)

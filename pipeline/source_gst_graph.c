@@ -9,12 +9,16 @@
  */
 #include "pipeline/source_gst.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <gst/audio/audio.h>
 #include <gst/video/video.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char two_media[] = "lvx-two-media";
+static const int64_t change_patience_us = 10000000, drained_us = 100000, stuck_us = 500000;
 
 /* ---- which streams ---- */
 
@@ -68,6 +72,26 @@ static struct choice choose(struct lvx_gst *g, GstStreamCollection *collection)
 	return c;
 }
 
+/*
+ * Sound waits for pictures in the feed: enough of it must fit into the queue
+ * while the demuxer comes to the next picture. decodebin3 sets its own limit
+ * again and again.
+ */
+static void on_queue_limit(GObject *queue, GParamSpec *spec, gpointer user)
+{
+	(void)spec;
+	(void)user; /* and no struct lvx_gst: GStreamer may free the queue after it is gone */
+	/* Not for one medium alone: there it would only run ahead of a change of
+	 * streams (chained Ogg), which makes that harder. */
+	if (!g_object_get_data(queue, two_media))
+		return;
+	const guint64 least = 5 * GST_SECOND;
+	guint64 limit;
+	g_object_get(queue, "min-interleave-time", &limit, NULL);
+	if (limit < least)
+		g_object_set(queue, "min-interleave-time", least, NULL);
+}
+
 static gint on_select_stream(
 	GstElement *decoder, GstStreamCollection *collection, GstStream *stream, gpointer user)
 {
@@ -96,6 +120,10 @@ static gint on_select_stream(
 	bool was_pictures = atomic_exchange(&g->selected_pictures, c.pictures != NULL);
 	if (was_sound != sound || was_pictures != (c.pictures != NULL))
 		lvx_feed_set_media(g->feed, sound, c.pictures != NULL);
+	if (g->queue && sound && c.pictures) {
+		g_object_set_data(G_OBJECT(g->queue), two_media, g->queue);
+		on_queue_limit(G_OBJECT(g->queue), NULL, NULL);
+	}
 	if (by_language && gst_stream_get_stream_type(stream) & GST_STREAM_TYPE_AUDIO)
 		return 1;
 	return stream == c.sound || stream == c.pictures;
@@ -234,19 +262,42 @@ static void on_source_setup(GstElement *bin, GstElement *source, gpointer user)
 }
 
 /*
- * Sound waits for pictures in the feed: enough of it must fit into the queue
- * while the demuxer comes to the next picture. decodebin3 sets its own limit
- * again and again.
+ * New streams in the middle (chained Ogg, another programme): decodebin3 frees
+ * the slot of the old stream when that has drained, and should the new one have
+ * begun to use it just then, it is cut off. So the first buffer of the new one
+ * waits, before decodebin3 sees it, till the old one has gone.
  */
-static void on_queue_limit(GObject *queue, GParamSpec *spec, gpointer user)
+static GstPadProbeReturn on_changed(GstPad *pad, GstPadProbeInfo *info, gpointer user)
 {
-	(void)spec;
-	(void)user;
-	const guint64 least = 5 * GST_SECOND;
-	guint64 limit;
-	g_object_get(queue, "min-interleave-time", &limit, NULL);
-	if (limit < least)
-		g_object_set(queue, "min-interleave-time", least, NULL);
+	(void)pad;
+	(void)info;
+	struct lvx_gst *g = user;
+	int64_t until_us = lvx_now_us() + change_patience_us;
+	/* What is left of the sound must not wait for pictures: we hold them up. */
+	lvx_feed_set_media(g->feed, atomic_load(&g->selected_sound), false);
+	while (!atomic_load(&g->stop) && lvx_now_us() < until_us) {
+		int64_t still_us = lvx_now_us() - atomic_load(&g->last_data_us);
+		/* Pictures may wait for sound that comes only after this buffer. */
+		if (still_us > (atomic_load(&g->in_feed) ? stuck_us : drained_us))
+			break;
+		lvx_sleep_us(5000);
+	}
+	lvx_feed_set_media(g->feed, atomic_load(&g->selected_sound),
+		atomic_load(&g->selected_pictures));
+	return GST_PAD_PROBE_REMOVE;
+}
+
+static void on_parsed_pad(GstElement *parsebin, GstPad *pad, gpointer user)
+{
+	(void)parsebin;
+	struct lvx_gst *g = user;
+	GstPad *target = GST_IS_GHOST_PAD(pad) ? gst_ghost_pad_get_target(GST_GHOST_PAD(pad)) : NULL;
+	if (target && atomic_load(&g->last_data_us))
+		gst_pad_add_probe(target,
+			GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST, on_changed, g,
+			NULL);
+	if (target)
+		gst_object_unref(target);
 }
 
 static void on_deep_element_added(GstBin *bin, GstBin *sub, GstElement *element, gpointer user)
@@ -259,6 +310,8 @@ static void on_deep_element_added(GstBin *bin, GstBin *sub, GstElement *element,
 	if ((GST_IS_AUDIO_DECODER(element) || GST_IS_VIDEO_DECODER(element)) &&
 		has_property(element, "max-errors"))
 		g_object_set(element, "max-errors", -1, NULL);
+	if (strcmp(name, "parsebin") == 0)
+		g_signal_connect(element, "pad-added", G_CALLBACK(on_parsed_pad), g);
 	if (strcmp(name, "tsdemux") == 0 && !g->live)
 		lvx_gst_ts_watch(g, element);
 	GstElementFactory *parent = gst_element_get_factory(GST_ELEMENT(sub));
@@ -266,7 +319,7 @@ static void on_deep_element_added(GstBin *bin, GstBin *sub, GstElement *element,
 		strcmp(GST_OBJECT_NAME(parent), "decodebin3") == 0) {
 		g_signal_connect(element, "notify::min-interleave-time",
 			G_CALLBACK(on_queue_limit), NULL);
-		on_queue_limit(G_OBJECT(element), NULL, NULL);
+		g->queue = element; /* lives as long as the pipeline */
 		g_signal_connect(element, "pad-added", G_CALLBACK(on_queue_pad), g);
 	}
 }
@@ -312,6 +365,7 @@ enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err)
 		return lvx_fail(
 			err, LVX_EUNSUPPORTED, "gstreamer lacks urisourcebin or decodebin3");
 	}
+	g->queue = NULL;
 	g->pipeline = pipeline;
 	g->decoder = decoder;
 	atomic_store(&g->last_data_us, 0);
@@ -348,7 +402,14 @@ void lvx_gst_graph_drop(struct lvx_gst *g)
 		return;
 	lvx_feed_interrupt(g->feed, true);
 	gst_element_set_state(g->pipeline, GST_STATE_NULL);
+	/* decodebin3 has threads of its own that may let go of things later. */
+	GstBus *bus = gst_element_get_bus(g->pipeline);
+	gst_bus_set_sync_handler(bus, NULL, NULL, NULL);
+	gst_object_unref(bus);
+	lvx_gst_watch_log(g->pipeline, NULL);
+	g_signal_handlers_disconnect_by_data(g->pipeline, g);
+	g_signal_handlers_disconnect_by_data(g->decoder, g);
 	gst_object_unref(g->pipeline);
-	g->pipeline = g->decoder = NULL;
+	g->pipeline = g->decoder = g->queue = NULL;
 	lvx_feed_interrupt(g->feed, false);
 }

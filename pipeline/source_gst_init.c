@@ -148,6 +148,11 @@ static const char *words(const GError *e)
 
 void lvx_gst_describe(const GError *error, const char *debug, char *out, size_t size)
 {
+	if (debug && strstr(debug, "reason not-linked")) {
+		snprintf(out, size, "its streams changed in the middle in a way that GStreamer "
+				    "cannot follow");
+		return;
+	}
 	/* GStreamer puts "file(line): function (): path:\n" before what matters. */
 	const char *more = debug ? strchr(debug, '\n') : NULL;
 	more = more ? more + 1 : "";

@@ -232,6 +232,21 @@ static void test_format_change(void **state)
 	assert_true(tone_share(d.pcm + d.n - 30000, 16000, 440, 16000) > 0.95);
 	near_us(drain_end_us(&d), 6 * SECOND, 150000);
 	drain_finish(&d);
+	/* Another codec under the same PID; chained Ogg. */
+	make(FFMPEG TONE(880, 3, 44100) "-ac 1 -c:a mp2 b2.ts && cat a1.ts b2.ts >codec.ts && " FFMPEG
+		TONE(440, 3, 48000) "-c:a libopus c1.ogg && " FFMPEG TONE(880, 3, 48000)
+		"-ac 2 -c:a libopus c2.ogg && cat c1.ogg c2.ogg >opus.ogg && " FFMPEG
+		TONE(440, 3, 48000) "-c:a libvorbis v1.ogg && " FFMPEG TONE(880, 3, 44100)
+		"-ac 2 -c:a libvorbis v2.ogg && cat v1.ogg v2.ogg >vorbis.ogg");
+	static const char *const names[] = {"codec.ts", "opus.ogg", "vorbis.ogg"};
+	for (int i = 0; i < 3; i++) {
+		play(names[i], defaults());
+		must_end();
+		has_tone(440);
+		assert_true(tone_share(d.pcm + d.n - 30000, 16000, 880, 16000) > 0.95);
+		near_us(drain_end_us(&d), 6 * SECOND, 150000);
+		drain_finish(&d);
+	}
 }
 
 static void test_ts_wrap(void **state)
