@@ -15,6 +15,7 @@
 
 static const int64_t stall_default_us = 5000000;
 static const int64_t first_data_us = 15000000; /* a connection may take this long */
+static const int64_t first_data_file_us = 3000000;
 static const int64_t backoff_first_us = 500000, backoff_max_us = 30000000;
 static const int64_t lost_end_us = 2000000;
 static const int64_t healthy_us = 10000000; /* live so long: the next loss is a new one */
@@ -113,12 +114,15 @@ static bool look_at_flow(struct lvx_gst *g, struct attempt *a, bool again, enum 
 		int64_t limit = 3 * g->params.stall_us;
 		if (limit < first_data_us)
 			limit = first_data_us;
+		/* An error can get lost in parsebin: a file is soon tried again. */
+		if (!g->remote && g->n_empty < EMPTY_TRIES)
+			limit = first_data_file_us;
 		if (last) {
 			went_live(g, a, again);
-		} else if (g->remote && now - a->begun_us > limit) {
+		} else if (now - a->begun_us > limit) {
 			snprintf(a->msg, sizeof(a->msg), "nothing came within %.0f s",
 				(double)limit * 1e-6);
-			*out = OUT_LOST;
+			*out = g->remote ? OUT_LOST : OUT_EMPTY;
 			return true;
 		}
 		return false;
@@ -217,7 +221,7 @@ static bool back_off(struct lvx_gst *g, int n)
 static enum outcome run(struct lvx_gst *g, struct attempt *a)
 {
 	int64_t lost_us = lvx_now_us();
-	int n = 0, n_empty = 0;
+	int n = 0;
 	bool was_live = false;
 	lvx_tell_state(&g->teller, LVX_SOURCE_STARTING, "%s", "");
 	for (;;) {
@@ -227,7 +231,7 @@ static enum outcome run(struct lvx_gst *g, struct attempt *a)
 		if (out == OUT_AGAIN)
 			continue;
 		/* decodebin3 can select too late for a short file: once more. */
-		if (out == OUT_EMPTY && n_empty++ < EMPTY_TRIES)
+		if (out == OUT_EMPTY && g->n_empty++ < EMPTY_TRIES)
 			continue;
 		if (out == OUT_EMPTY)
 			out = g->live ? OUT_LOST : OUT_FAILED;

@@ -44,6 +44,7 @@ struct lvx_gst {
 	pthread_t thread;
 	_Atomic bool stop;
 	struct lvx_state_teller teller; /* supervisor's */
+	int n_empty;			/* supervisor's: attempts that brought nothing at all */
 
 	/* This attempt. The pipeline is the supervisor's; streaming threads use the rest. */
 	GstElement *pipeline, *decoder, *queue; /* queue: decodebin3's; borrowed */
