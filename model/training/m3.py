@@ -189,6 +189,58 @@ class Block(nn.Module):
                                  w.view(-1, self.c.top)).view(h.shape).to(y.dtype)
         return y, index
 
+    def plain_read(self, h, ema):
+        """Router logits where only sound is present (p = 1)."""
+        m = torch.einsum("ts,bsr->btr", ema, F.linear(h, self.xv))
+        some = (torch.arange(h.shape[1], device=h.device) > 0).float()
+        return F.linear(h, self.gate) + m + some[:, None] * self.presence[AUDIO]
+
+    def forward(self, x, pos, mask, ema, prefix=None, when=None):
+        """Training form over whole windows -> (x, share of positions that chose each expert or None)."""
+        q, k, v = self.project(x, pos)
+        x = x + self.merge(attend(q, k, v, mask))
+        y, index = self.ffn(x, lambda h: self.plain_read(h, ema) if when is None else self.rich_read(h, ema, prefix, when))
+        if index is None:
+            return x + y, None
+        on = (index[..., None] == torch.arange(self.c.experts, device=x.device)).float()
+        return x + y, on.sum(-2).mean((0, 1))
+
+    def rich_read(self, h, ema, prefix, when):
+        """Router logits where pictures and a prefix may be present (MODEL.md section 3)."""
+        c, (b, p), k, t = self.c, prefix.shape, when.shape[1], len(ema)
+        mem = self.memory_keys(h)
+        r, dev = mem.shape[-1], h.device
+        slot = torch.arange(t, device=dev)
+        ok = (prefix >= 0).float()
+        text = (mem[:, :p] * ok[..., None]).sum(1) / ok.sum(1).clamp_min(1)[:, None]
+        has_text = ok.sum(1) > 0
+        audio = torch.einsum("ts,bsr->btr", ema, mem[:, -t:])
+        runs = mem[:, p:-t].reshape(b, k, PATCHES, r).mean(2)
+        at = when.clamp(max=t - 1)
+        def images(pos, strict):                         # pos [B, n] -> mean over the pictures before it
+            gap = (pos[:, :, None] - when[:, None, :]).float()
+            on = (gap >= 0) & (when < t)[:, None, :]
+            if strict:
+                on = on & (torch.arange(k, device=dev)[:, None] > torch.arange(k, device=dev))
+            w = torch.where(on, c.decay ** gap, torch.zeros_like(gap))
+            # weights relative to the newest picture, so that none underflows
+            w = w / w.sum(-1, keepdim=True).clamp_min(1e-30)
+            return w @ runs, on.any(-1)
+        spread = lambda z: z.repeat_interleave(PATCHES, 1)
+        im_slot, has_slot = images(slot.expand(b, t), False)
+        im_pic, has_pic = images(when, True)
+        zeros = torch.zeros(b, p, r, device=dev)
+        mean = torch.stack([
+            torch.cat([zeros, text[:, None].expand(b, k * PATCHES + t, r)], 1),
+            torch.cat([zeros, spread(audio.gather(1, at[..., None].expand(b, k, r))), audio], 1),
+            torch.cat([zeros, spread(im_pic), im_slot], 1)], 2)
+        no = torch.zeros(b, p, dtype=torch.bool, device=dev)
+        present = torch.stack([
+            torch.cat([no, has_text[:, None].expand(b, k * PATCHES + t)], 1),
+            torch.cat([no, spread(when > 0), (slot > 0).expand(b, t)], 1),
+            torch.cat([no, spread(has_pic), has_slot], 1)], -1)
+        return self.router_logits(h, mean, present)
+
 
 class M3(nn.Module):
     def __init__(self, c):
@@ -223,6 +275,9 @@ class M3(nn.Module):
         e = F.embedding(torch.where(pad, spread, ids), self.embed)
         return torch.where(pad[..., None], self.embed[self.c.pad], e)
 
+    def window_input(self, mel, prev):
+        return self.slot_input(mel, prev)
+
     def patch_input(self, patches):
         x = self.image_norm(self.image(patches))
         return x + (self.row[:, None] + self.col[None]).reshape(PATCHES, -1).to(x.dtype)
@@ -236,7 +291,7 @@ class M3(nn.Module):
         when [B, K] (ascending, T = none); prefix [B, P] ids right-aligned, -1 = none.
         Returns h [B, T, D] after N_f, the middle layer's slots, per-layer expert loads [layers, E]."""
         c, (b, t, _) = self.c, mel.shape
-        dev, x, rich = mel.device, self.slot_input(mel, prev), patches is not None
+        dev, x, rich = mel.device, self.window_input(mel, prev), patches is not None
         slot = torch.arange(t, device=dev)
         if rich:
             k, p = when.shape[1], prefix.shape[1]
@@ -255,19 +310,9 @@ class M3(nn.Module):
         ema = ema / ema.sum(-1, keepdim=True).clamp_min(1e-30)
         mid, loads = None, []
         for i, blk in enumerate(self.blocks):
-            q, kk, v = blk.project(x, pos)
-            x = x + blk.merge(attend(q, kk, v, mask))
-            if rich:
-                read = lambda h, blk=blk: self.rich_read(blk, h, ema, prefix, when, t)
-            else:
-                def read(h, blk=blk):                    # only sound is present: p = 1
-                    m = torch.einsum("ts,bsr->btr", ema, F.linear(h, blk.xv))
-                    return F.linear(h, blk.gate) + m + (slot > 0).float()[:, None] * blk.presence[AUDIO]
-            y, index = blk.ffn(x, read)
-            x = x + y
-            if index is not None:
-                on = (index[..., None] == torch.arange(c.experts, device=dev)).float()
-                loads.append(on.sum(-2).mean((0, 1)))
+            x, load = blk(x, pos, mask, ema, prefix, when)
+            if load is not None:
+                loads.append(load)
             if i == c.layers // 2:
                 mid = x[:, -t:]
         return self.final(x[:, -t:]), mid, torch.stack(loads)
@@ -289,42 +334,6 @@ class M3(nn.Module):
         see_pic = (kk >= 0) & (((qk >= 0) & (kk <= qk)) | ((qk == -1) & (gap >= 0)))
         mask = (see_prefix | see_slot | see_pic) & valid[:, None, :]
         return (mask | (idx[:, None] == idx[None, :]))[:, None]
-
-    def rich_read(self, blk, h, ema, prefix, when, t):
-        """Router logits where pictures and a prefix may be present (MODEL.md section 3)."""
-        c, (b, p), k = self.c, prefix.shape, when.shape[1]
-        mem = blk.memory_keys(h)
-        r, dev = mem.shape[-1], h.device
-        slot = torch.arange(t, device=dev)
-        ok = (prefix >= 0).float()
-        text = (mem[:, :p] * ok[..., None]).sum(1) / ok.sum(1).clamp_min(1)[:, None]
-        has_text = ok.sum(1) > 0
-        audio = torch.einsum("ts,bsr->btr", ema, mem[:, -t:])
-        runs = mem[:, p:-t].reshape(b, k, PATCHES, r).mean(2)
-        at = when.clamp(max=t - 1)
-        def images(pos, strict):                         # pos [B, n] -> mean over the pictures before it
-            gap = (pos[:, :, None] - when[:, None, :]).float()
-            on = (gap >= 0) & (when < t)[:, None, :]
-            if strict:
-                on = on & (torch.arange(k, device=dev)[:, None] > torch.arange(k, device=dev))
-            w = torch.where(on, c.decay ** gap, torch.zeros_like(gap))
-            # weights relative to the newest picture, so that none underflows
-            w = w / w.sum(-1, keepdim=True).clamp_min(1e-30)
-            return w @ runs, on.any(-1)
-        spread = lambda z: z.repeat_interleave(PATCHES, 1)
-        im_slot, has_slot = images(slot.expand(b, t), False)
-        im_pic, has_pic = images(when, True)
-        zeros = torch.zeros(b, p, r, device=dev)
-        mean = torch.stack([
-            torch.cat([zeros, text[:, None].expand(b, k * PATCHES + t, r)], 1),
-            torch.cat([zeros, spread(audio.gather(1, at[..., None].expand(b, k, r))), audio], 1),
-            torch.cat([zeros, spread(im_pic), im_slot], 1)], 2)
-        no = torch.zeros(b, p, dtype=torch.bool, device=dev)
-        present = torch.stack([
-            torch.cat([no, has_text[:, None].expand(b, k * PATCHES + t)], 1),
-            torch.cat([no, spread(when > 0), (slot > 0).expand(b, t)], 1),
-            torch.cat([no, spread(has_pic), has_slot], 1)], -1)
-        return blk.router_logits(h, mean, present)
 
 
 class Stream:

@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import pickle
+import queue
 import subprocess
 import sys
 import threading
@@ -43,15 +44,15 @@ def options():
     for x in ("data", "synth", "espeak-data", "icons", "tokenizer", "out"):
         a.add_argument("--" + x, required=True)
     a.add_argument("--budget-s", type=float, default=1200)
-    a.add_argument("--align-s", type=float, default=75)
-    a.add_argument("--batch", type=int, default=192)
-    a.add_argument("--rich-batch", type=int, default=64)
+    a.add_argument("--align-s", type=float, default=60)
+    a.add_argument("--batch", type=int, default=256)
+    a.add_argument("--rich-batch", type=int, default=80)
     a.add_argument("--rich-every", type=int, default=5)
     a.add_argument("--lr", type=float, default=2e-3, help="of Muon; AdamW takes 0.6 of it")
     a.add_argument("--human", type=float, default=0.2)
     a.add_argument("--hours", type=float, default=500, help="synthetic speech kept on the device")
     a.add_argument("--makers", type=int, default=10)
-    a.add_argument("--builders", type=int, default=3)
+    a.add_argument("--builders", type=int, default=4)
     a.add_argument("--qat", type=float, default=0.15, help="last part of the budget with quantised weights")
     a.add_argument("--eval-every-s", type=float, default=400)
     a.add_argument("--slots", type=int, default=256)
@@ -80,6 +81,18 @@ def builder(q, rich, a, tok_path, seed, noise):
         k += 1
         if k % 10 == 0:
             src.refresh()
+
+
+def pinned(source, pin):
+    """A queue of batches in page-locked memory, so that copies to the device do not wait for its work."""
+    q = queue.Queue(4)
+
+    def work():
+        while True:
+            o = {k: torch.from_numpy(v) for k, v in source.get().items()}
+            q.put({k: v.pin_memory() for k, v in o.items()} if pin else o)
+    threading.Thread(target=work, daemon=True).start()
+    return q
 
 
 class Arena:
@@ -168,9 +181,8 @@ def truecase(train):
     return fix
 
 
-def losses(net, mel, prev, cond, cap, tr, tr_mask, act, weight, rich=None):
-    """-> (caption, translation, description, activity), CTC logits, loads."""
-    h, mid, loads = net(mel, prev, cond, *(rich[:3] if rich else ()))
+def losses(net, h, cap, tr, tr_mask, act, weight, desc=None, desc_on=None):
+    """-> caption, translation, description, activity."""
     v, r = net.c.vocab, tr.shape[0]
 
     def ce(lane, rows, target, mask):
@@ -179,9 +191,9 @@ def losses(net, mel, prev, cond, cap, tr, tr_mask, act, weight, rich=None):
         return (x.view(target.shape) * w).sum() / w.sum().clamp_min(1)
     l_cap = ce(0, cap.shape[0], cap, torch.ones_like(cap[:, :1]))
     l_tr = ce(1, r, tr, tr_mask)
-    l_desc = ce(2, cap.shape[0], rich[3], rich[4]) if rich else l_cap.new_zeros(())
+    l_desc = l_cap.new_zeros(()) if desc is None else ce(2, cap.shape[0], desc, desc_on)
     l_act = F.binary_cross_entropy_with_logits(net.act(h).float(), act)
-    return torch.stack([l_cap, l_tr, l_desc, l_act]), net.ctc(mid), loads
+    return torch.stack([l_cap, l_tr, l_desc, l_act])
 
 
 class Trainer:
@@ -200,6 +212,10 @@ class Trainer:
         fast = (lambda f: f) if a.no_compile else lambda f: torch.compile(f, dynamic=False)
         if dev == "cuda":
             self.try_grouped()
+        if not a.no_compile:                             # a block at a time: eight share one compilation
+            torch._dynamo.config.recompile_limit = 64
+            m3.Block.forward, m3.M3.window_input = fast(m3.Block.forward), fast(m3.M3.window_input)
+            pictures.paint = fast(pictures.paint)
         self.losses, self.wave, self.mel = fast(losses), fast(augment.wave), fast(augment.mel_slots)
         self.filters = augment.warped_filters(dev)
         self.atlas = pictures.load_atlas(a.icons).to(dev)
@@ -229,7 +245,7 @@ class Trainer:
 
     def inputs(self, o, arena):
         a, c, dev, n = self.a, self.c, self.dev, self.a.slots * features.SLOT
-        d = {k: torch.from_numpy(v).to(dev, non_blocking=True) for k, v in o.items()}
+        d = {k: v.to(dev, non_blocking=True) for k, v in o.items()}
         b = len(d["cap"])
         noise = torch.where(d["noise"] >= 0, Arena.NOISE + d["noise"] * Arena.NOISE_LEN, d["noise"])
         level = 10 ** (-(6 + 30 * torch.rand(b, device=dev)) / 20)
@@ -271,11 +287,12 @@ class Trainer:
                 for p, bits in self.quantised:
                     p.copy_(weights.fake_quantise(p, bits))
         with torch.autocast(self.dev, torch.bfloat16, enabled=self.dev == "cuda"):
-            parts, ctc, loads = self.losses(self.net, mel.bfloat16() if self.dev == "cuda" else mel, prev, d["cond"], d["cap"],
-                                            d["tr"], d["tr_mask"], d["act"], self.weight, rich)
+            h, mid, loads = self.net(mel.bfloat16() if self.dev == "cuda" else mel, prev, d["cond"], *(rich[:3] if rich else ()))
+            parts = self.losses(self.net, h, d["cap"], d["tr"], d["tr_mask"], d["act"], self.weight, *(rich[3:] if rich else ()))
+            ctc = self.net.ctc(mid)
         t2 = 2 * self.a.slots
         lp = ctc.float().view(len(mel), t2, -1).log_softmax(-1).transpose(0, 1)
-        l_ctc = F.ctc_loss(lp, d["ctc"], torch.full((len(mel),), t2), torch.from_numpy(o["ctc_len"]), reduction="none",
+        l_ctc = F.ctc_loss(lp, d["ctc"], torch.full((len(mel),), t2), o["ctc_len"], reduction="none",
                            zero_infinity=True)
         l_ctc = (l_ctc / d["ctc_len"].clamp_min(60)).mean()
         loss = parts[0] + 0.5 * parts[1] + 0.5 * parts[2] + 0.15 * parts[3] + 0.4 * l_ctc
@@ -335,6 +352,7 @@ class Trainer:
                 self.save()
                 saved = time.time()
             if time.time() - tested > a.eval_every_s and self.elapsed < budget - 100:
+                self.making.join()
                 evaluate.everything(self.net, self.tok, self.sets, self.atlas, say, 24, ("espeak", "human", "pictures"))
                 tested = time.time()
         self.save()
@@ -342,6 +360,7 @@ class Trainer:
 
 def finish(t, a):
     """Quantised folders and the tests of each."""
+    t.making.join()
     say("trained: steps", t.step, "seconds", round(t.elapsed))
     for name, bits in (("q4", (8, 4)), ("int8", (8, 8)), ("f32", (32, 32))):
         weights.save_folder(t.net, os.path.join(a.out, name), *bits)
@@ -374,9 +393,13 @@ def main():
     if dev == "cuda":
         torch.backends.cudnn.allow_tf32 = True
     t = Trainer(a, dev)
-    t.sets = evaluate.make_sets(a.data, a.synth, a.espeak_data, os.path.join(a.out, "eval"))
     t.eval_rows = None if dev == "cuda" else 2
-    say("tests:", {k: (len(v[0]), sum(len(evaluate.words(r)) for r in v[1])) for k, v in t.sets.items()}, "noises", len(noise))
+
+    def tests():
+        t.sets = evaluate.make_sets(a.data, a.synth, a.espeak_data, os.path.join(a.out, "eval"))
+        say("tests:", {k: (len(v[0]), sum(len(evaluate.words(r)) for r in v[1])) for k, v in t.sets.items()})
+    t.making = threading.Thread(target=tests)
+    t.making.start()
     arena = Arena(a, dev, noise, 24 if a.hours > 60 else 0.5)
     if a.resume and os.path.exists(os.path.join(a.out, "checkpoint.pt")):
         t.load()
@@ -390,7 +413,7 @@ def main():
                 say("loader:", repr(e))
                 time.sleep(1)
     threading.Thread(target=loader, daemon=True).start()
-    t.run(arena, plain, rich)
+    t.run(arena, *(pinned(q, dev == "cuda") for q in (plain, rich)))
     open(os.path.join(a.out, "stop"), "w").close()
     for j in jobs:
         j.terminate()
