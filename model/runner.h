@@ -41,6 +41,9 @@ enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_mode
 void lvx_runner_destroy(struct lvx_runner *runner);
 const struct lvx_device_info *lvx_runner_device(const struct lvx_runner *runner);
 uint64_t lvx_runner_device_bytes(const struct lvx_runner *runner); /* allocated on the device */
+uint32_t lvx_runner_max_positions(const struct lvx_runner *runner); /* of one batch */
+/* Messages of the validation layer so far. */
+unsigned lvx_runner_validation_errors(const struct lvx_runner *runner);
 
 enum lvx_run_kind { LVX_RUN_PREFIX, LVX_RUN_PICTURE, LVX_RUN_SLOT };
 
@@ -70,6 +73,8 @@ void lvx_runner_reset_row(struct lvx_runner *runner, uint32_t row);
  * Runs one batch: at most one run of a row; a row's runs come in the order of
  * its timeline over successive batches. out[i] belongs to runs[i] (unset for runs without outputs).
  * Blocks until the device is done. The inputs are copied before it returns.
+ * LVX_EINVAL: a run breaks these rules (a prefix comes first in a row, and once);
+ * LVX_ELIMIT: more than max_positions. Then no row has changed.
  * LVX_EDEVICE: the device is lost; the runner can only be destroyed.
  */
 enum lvx_status lvx_runner_step(struct lvx_runner *runner, const struct lvx_run *runs,

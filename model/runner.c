@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/runner.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "model/runner_priv.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEP_TIMEOUT_S = 120 };
+
+int lvx_runner_list_devices(struct lvx_device_info *out, int max, struct lvx_error *err)
+{
+	return lvx_vk_list(out, max, err);
+}
+
+static enum lvx_status set_sizes(
+	struct lvx_runner *r, const struct lvx_runner_params *params, struct lvx_error *err)
+{
+	const struct lvx_config *c = &r->model->config;
+	if (params->n_rows < 1 || params->n_rows > LVX_ROWS_MAX)
+		return lvx_fail(err, LVX_EINVAL, "%u rows; allowed are 1 to %d", params->n_rows,
+			LVX_ROWS_MAX);
+	r->n_rows = params->n_rows;
+	r->n_patches = lvx_image_patches(&c->frontend.image);
+	r->key_cap = c->max_prefix + c->window_slots + c->max_pictures * r->n_patches;
+	r->nm = c->cross_modal ? c->n_experts + c->router_dim : 0;
+	r->max_items = r->n_rows * c->n_lanes;
+	uint32_t longest = r->n_patches > c->max_prefix ? r->n_patches : c->max_prefix;
+	r->max_positions = params->max_positions ? params->max_positions : r->n_rows + 2 * longest;
+	if (r->max_positions < longest || r->max_positions < r->n_rows ||
+		r->max_positions > 1u << 16)
+		return lvx_fail(err, LVX_EINVAL, "%u positions in a batch; allowed are %u to 65536",
+			r->max_positions, longest > r->n_rows ? longest : r->n_rows);
+	return LVX_OK;
+}
+
+static enum lvx_status host_tables(struct lvx_runner *r, struct lvx_error *err)
+{
+	const struct lvx_config *c = &r->model->config;
+	r->order = calloc(r->n_rows, sizeof(*r->order));
+	r->rope_freq = calloc(c->rotary_dim / 2, sizeof(*r->rope_freq));
+	if (!r->order || !r->rope_freq)
+		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < c->rotary_dim / 2; i++)
+		r->rope_freq[i] = pow(c->rope_theta, -2.0 * i / c->rotary_dim);
+	VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+	VkResult result = vkCreateFence(r->vk->device, &fence, NULL, &r->fence);
+	if (result != VK_SUCCESS)
+		return lvx_fail(err, lvx_vk_status(result), "%s: %s", r->vk->info.name,
+			lvx_vk_result_name(result));
+	return LVX_OK;
+}
+
+/* Some drivers compile a kernel when it first runs; not while someone is speaking. */
+static enum lvx_status warm_up(struct lvx_runner *r, struct lvx_error *err)
+{
+	const struct lvx_config *c = &r->model->config;
+	float *zeros = calloc((size_t)r->n_patches * r->image.cols + r->audio.cols, sizeof(*zeros));
+	struct lvx_output *out = calloc(r->n_rows, sizeof(*out));
+	struct lvx_run *runs = calloc(r->n_rows, sizeof(*runs));
+	const int32_t tokens[LVX_LANES_MAX] = {0};
+	enum lvx_status st = zeros && out && runs ? LVX_OK : LVX_ENOMEM;
+	for (uint32_t i = 0; i < r->n_rows && st == LVX_OK; i++)
+		runs[i] = (struct lvx_run){.row = i,
+			.kind = LVX_RUN_SLOT,
+			.n = 1,
+			.features = zeros,
+			.tokens = tokens,
+			.want_lanes = (1u << c->n_lanes) - 1};
+	/* one slot, every row's slot, a picture: together all sizes of every kernel */
+	if (st == LVX_OK)
+		st = lvx_runner_step(r, runs, 1, out);
+	if (st == LVX_OK && r->n_rows > 1)
+		st = lvx_runner_step(r, runs, r->n_rows < 4 ? r->n_rows : 4, out);
+	if (st == LVX_OK && r->n_rows > 8)
+		st = lvx_runner_step(r, runs, r->n_rows, out);
+	if (st == LVX_OK) {
+		runs[0].kind = LVX_RUN_PICTURE;
+		runs[0].n = r->n_patches;
+		st = lvx_runner_step(r, runs, 1, out);
+	}
+	free(zeros);
+	free(out);
+	free(runs);
+	for (uint32_t i = 0; i < r->n_rows; i++)
+		lvx_runner_reset_row(r, i);
+	r->stats = (struct lvx_runner_stats){0};
+	if (st != LVX_OK)
+		return lvx_fail(err, st, "%s: the first step failed: %s", r->vk->info.name,
+			lvx_status_name(st));
+	return LVX_OK;
+}
+
+static enum lvx_status build(
+	struct lvx_runner *r, const struct lvx_runner_params *params, struct lvx_error *err)
+{
+	enum lvx_status st = set_sizes(r, params, err);
+	if (st == LVX_OK)
+		st = lvx_vk_create(&r->vk, params->device, params->validation, err);
+	if (st == LVX_OK)
+		st = lvx_runner_pack(r, err);
+	if (st == LVX_OK)
+		st = lvx_runner_buffers(r, err);
+	if (st == LVX_OK)
+		st = lvx_runner_pipelines(r, err);
+	if (st == LVX_OK)
+		st = lvx_runner_sets(r, err);
+	if (st == LVX_OK)
+		st = host_tables(r, err);
+	return st == LVX_OK ? warm_up(r, err) : st;
+}
+
+enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_model *model,
+	const struct lvx_runner_params *params, struct lvx_error *err)
+{
+	struct lvx_runner *r = calloc(1, sizeof(*r));
+	if (!r)
+		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	int64_t begin = lvx_now_us();
+	r->model = model;
+	enum lvx_status st = build(r, params, err);
+	if (st != LVX_OK) {
+		lvx_runner_destroy(r);
+		return st;
+	}
+	lvx_log_info("%s on %s: %u rows, %llu MiB, ready in %lld ms", model->info.name,
+		r->vk->info.name, r->n_rows, (unsigned long long)(r->vk->bytes >> 20),
+		(long long)(lvx_now_us() - begin) / 1000);
+	*out = r;
+	return LVX_OK;
+}
+
+static void destroy_vk(struct lvx_runner *r)
+{
+	VkDevice d = r->vk->device;
+	if (!d)
+		return;
+	vkDeviceWaitIdle(d);
+	VkPipeline pipelines[] = {r->embed_p, r->norm_p, r->rope_p, r->attention_p, r->router_p,
+		r->memory_p, r->group_p, r->argmax_p};
+	for (size_t i = 0; i < sizeof(pipelines) / sizeof(pipelines[0]); i++)
+		vkDestroyPipeline(d, pipelines[i], NULL);
+	for (uint32_t f = 0; f < LVX_FMTS; f++)
+		for (uint32_t t = 0; t < LVX_TILES; t++)
+			vkDestroyPipeline(d, r->linear[f][t], NULL);
+	vkDestroyDescriptorPool(d, r->sets_pool, NULL);
+	vkDestroyFence(d, r->fence, NULL);
+	for (uint32_t i = 0; i < r->n_blobs; i++)
+		lvx_vk_buffer_destroy(r->vk, &r->blobs[i]);
+	for (uint32_t i = 0; r->kv_layers && i < 2 * r->model->config.n_layers; i++)
+		lvx_vk_buffer_destroy(r->vk, &r->kv_layers[i]);
+	lvx_vk_buffer_destroy(r->vk, &r->memory);
+	lvx_vk_buffer_destroy(r->vk, &r->scratch);
+	lvx_vk_buffer_destroy(r->vk, &r->upload);
+	lvx_vk_buffer_destroy(r->vk, &r->readback);
+}
+
+void lvx_runner_destroy(struct lvx_runner *r)
+{
+	if (!r)
+		return;
+	if (r->vk)
+		destroy_vk(r);
+	lvx_vk_destroy(r->vk);
+	free(r->blobs);
+	free(r->layers);
+	free(r->conditions);
+	free(r->kv_layers);
+	free(r->sets);
+	free(r->order);
+	free(r->rope_freq);
+	free(r);
+}
+
+const struct lvx_device_info *lvx_runner_device(const struct lvx_runner *r)
+{
+	return &r->vk->info;
+}
+
+uint64_t lvx_runner_device_bytes(const struct lvx_runner *r)
+{
+	return r->vk->bytes;
+}
+
+uint32_t lvx_runner_max_positions(const struct lvx_runner *r)
+{
+	return r->max_positions;
+}
+
+unsigned lvx_runner_validation_errors(const struct lvx_runner *r)
+{
+	return r->vk->validation_errors;
+}
+
+void lvx_runner_reset_row(struct lvx_runner *r, uint32_t row)
+{
+	if (row < r->n_rows)
+		r->rows[row] = (struct lvx_row){0};
+}
+
+static VkResult submit(struct lvx_runner *r, VkCommandBuffer cmd)
+{
+	VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+		.commandBufferCount = 1,
+		.pCommandBuffers = &cmd};
+	VkResult result = vkQueueSubmit(r->vk->queue, 1, &info, r->fence);
+	if (result == VK_SUCCESS)
+		result = vkWaitForFences(r->vk->device, 1, &r->fence, VK_TRUE,
+			(uint64_t)STEP_TIMEOUT_S * 1000000000u);
+	if (result == VK_SUCCESS)
+		result = vkResetFences(r->vk->device, 1, &r->fence);
+	return result;
+}
+
+static void read_outputs(struct lvx_runner *r, const struct lvx_run *runs, struct lvx_output *out)
+{
+	const struct lvx_config *c = &r->model->config;
+	const struct lvx_best *best = lvx_mapped(&r->readback, &r->v.best);
+	const float *activity = lvx_mapped(&r->readback, &r->v.activity);
+	(void)runs;
+	for (uint32_t s = 0; s < r->shape.n_slots; s++) {
+		struct lvx_output *o = &out[r->order[s]];
+		*o = (struct lvx_output){0};
+		for (uint32_t i = 0; i < c->n_activity; i++)
+			o->activity[i] = 1.0f / (1.0f + expf(-activity[s * 4 + i]));
+		for (uint32_t l = 0; l < c->n_lanes; l++) {
+			uint32_t item = r->items[r->order[s]][l];
+			o->token[l] = c->pad_token;
+			if (item == UINT32_MAX)
+				continue;
+			/* A device that computes NaN names no token. */
+			if (best[item].token < c->vocab)
+				o->token[l] = (int32_t)best[item].token;
+			o->logprob[l] = best[item].logprob;
+			o->margin[l] = best[item].margin;
+		}
+	}
+}
+
+enum lvx_status lvx_runner_step(
+	struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs, struct lvx_output *out)
+{
+	if (r->lost)
+		return LVX_EDEVICE;
+	int64_t begin = lvx_now_us();
+	VkCommandBuffer cmd;
+	enum lvx_status st = lvx_runner_fill(r, runs, n_runs);
+	if (st != LVX_OK)
+		return st;
+	r->step++;
+	st = lvx_runner_command(r, &cmd);
+	if (st != LVX_OK)
+		return st;
+	VkResult result = submit(r, cmd);
+	if (result != VK_SUCCESS) {
+		lvx_log_error("%s: %s", r->vk->info.name, lvx_vk_result_name(result));
+		r->lost = true;
+		return LVX_EDEVICE;
+	}
+	read_outputs(r, runs, out);
+	for (uint32_t i = 0; i < n_runs; i++)
+		r->rows[runs[i].row] = r->next[runs[i].row];
+	r->stats.steps++;
+	r->stats.slots += r->shape.n_slots;
+	r->stats.pictures += r->shape.n_patches / r->n_patches;
+	r->stats.positions += r->shape.n_slots + r->shape.n_patches + r->shape.n_tokens;
+	r->stats.last_step_us = lvx_now_us() - begin;
+	r->stats.busy_us += r->stats.last_step_us;
+	return LVX_OK;
+}
+
+enum lvx_status lvx_runner_read_logits(
+	struct lvx_runner *r, uint32_t run, uint32_t lane, float *logits)
+{
+	const struct lvx_config *c = &r->model->config;
+	uint32_t item = UINT32_MAX;
+	for (uint32_t s = 0; s < r->shape.n_slots && lane < c->n_lanes; s++)
+		if (r->order[s] == run)
+			item = r->items[run][lane];
+	if (item == UINT32_MAX)
+		return LVX_EINVAL;
+	VkDeviceSize bytes = (VkDeviceSize)c->vocab * sizeof(float);
+	return lvx_vk_download(
+		r->vk, &r->scratch, r->v.logits.offset + item * bytes, logits, bytes, NULL);
+}
+
+void lvx_runner_get_stats(const struct lvx_runner *r, struct lvx_runner_stats *out)
+{
+	*out = r->stats;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Buffers, pipelines and descriptor sets: all that a step needs, made once. */
+#include "model/runner_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "argmax_spv.h"
+#include "attention_spv.h"
+#include "embed_spv.h"
+#include "group_spv.h"
+#include "linear_spv.h"
+#include "memory_spv.h"
+#include "norm_spv.h"
+#include "rope_spv.h"
+#include "router_spv.h"
+
+enum { ALIGN = 256, CHUNK_MAX = 512, SHARED_MIN = 16384 };
+
+const uint32_t lvx_tile_positions[LVX_TILES] = {1, 4, 16};
+
+/* ---- buffers ---- */
+
+struct wanted {
+	struct lvx_view *view;
+	VkDeviceSize floats; /* 4 bytes each */
+};
+
+/* One buffer for all the views of a list. */
+static enum lvx_status carve(struct lvx_runner *r, struct lvx_vk_buffer *buffer,
+	const struct wanted *list, size_t n, enum lvx_vk_memory kind, const char *what,
+	struct lvx_error *err)
+{
+	VkDeviceSize at = 0;
+	for (size_t i = 0; i < n; i++) {
+		VkDeviceSize size = list[i].floats ? list[i].floats * 4 : 4;
+		if (size > r->vk->limits.maxStorageBufferRange)
+			return lvx_fail(err, LVX_ELIMIT,
+				"%s: %u rows of this model need a buffer of %llu MiB for %s; the "
+				"device allows %u MiB",
+				r->vk->info.name, r->n_rows, (unsigned long long)(size >> 20), what,
+				r->vk->limits.maxStorageBufferRange >> 20);
+		*list[i].view = (struct lvx_view){.offset = at, .size = size};
+		at = (at + size + ALIGN - 1) / ALIGN * ALIGN;
+	}
+	enum lvx_status st = lvx_vk_buffer_create(r->vk, buffer, at, kind, what, err);
+	for (size_t i = 0; i < n && st == LVX_OK; i++)
+		list[i].view->buffer = buffer->buffer;
+	return st;
+}
+
+static enum lvx_status upload_buffers(struct lvx_runner *r, struct lvx_error *err)
+{
+	const struct lvx_config *c = &r->model->config;
+	VkDeviceSize p = r->max_positions, s = r->n_rows, d = c->hidden;
+	const struct wanted list[] = {
+		{&r->v.pos, p * sizeof(struct lvx_pos) / 4},
+		{&r->v.runs, s * sizeof(struct lvx_run_rec) / 4},
+		{&r->v.rope, p * c->rotary_dim},
+		{&r->v.cond, s * d},
+		{&r->v.mel, s * r->audio.cols},
+		{&r->v.lane_tokens, s * r->lanes_in.cols},
+		{&r->v.patches, p * r->image.cols},
+		{&r->v.tokens, p * d},
+	};
+	enum lvx_status st = carve(r, &r->upload, list, sizeof(list) / sizeof(list[0]),
+		LVX_VK_UPLOAD, "inputs", err);
+	const struct wanted back[] = {
+		{&r->v.best, r->max_items * sizeof(struct lvx_best) / 4},
+		{&r->v.activity, s * 4},
+	};
+	return st == LVX_OK ? carve(r, &r->readback, back, 2, LVX_VK_READBACK, "results", err) : st;
+}
+
+static enum lvx_status scratch_buffers(struct lvx_runner *r, struct lvx_error *err)
+{
+	const struct lvx_config *c = &r->model->config;
+	VkDeviceSize p = r->max_positions, s = r->n_rows, d = c->hidden, top = c->top_k;
+	VkDeviceSize heads = (VkDeviceSize)c->n_heads * c->head_dim;
+	uint32_t wide = c->dense_inter > c->shared_inter ? c->dense_inter : c->shared_inter;
+	const struct wanted list[] = {
+		{&r->v.audio, s * d},
+		{&r->v.lanes, s * d},
+		{&r->v.image, p * d},
+		{&r->v.x, p * d},
+		{&r->v.h, p * d},
+		{&r->v.qkv, p * r->layers[0].qkv.rows},
+		{&r->v.q, p * heads},
+		{&r->v.attention, p * heads},
+		{&r->v.out, p * d},
+		{&r->v.unit, p * wide},
+		{&r->v.expert_unit, p * top * c->expert_inter},
+		{&r->v.sum, p * d},
+		{&r->v.expert_sum, p * top * d},
+		{&r->v.kvh, p * r->nm},
+		{&r->v.choice, p * top},
+		{&r->v.share, p * top},
+		{&r->v.list, (c->n_experts + p * top) * 4 + p * top},
+		{&r->v.dispatch, 8},
+		{&r->v.heads, r->max_items * d},
+		{&r->v.lane_heads, r->max_items * d},
+		{&r->v.logits, (VkDeviceSize)r->max_items * c->vocab},
+	};
+	return carve(r, &r->scratch, list, sizeof(list) / sizeof(list[0]), LVX_VK_DEVICE,
+		"activations", err);
+}
+
+static enum lvx_status state_buffers(struct lvx_runner *r, struct lvx_error *err)
+{
+	const struct lvx_config *c = &r->model->config;
+	VkDeviceSize keys = (VkDeviceSize)r->n_rows * r->key_cap * c->n_kv_heads * c->head_dim;
+	struct wanted list[LVX_LAYERS_MAX];
+	r->kv_layers = calloc((size_t)c->n_layers * 2, sizeof(*r->kv_layers));
+	if (!r->kv_layers)
+		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	for (uint32_t l = 0; l < c->n_layers; l++) {
+		const struct wanted k = {&r->layers[l].k_cache, keys};
+		const struct wanted v = {&r->layers[l].v_cache, keys};
+		enum lvx_status st = carve(r, &r->kv_layers[2 * l], &k, 1, LVX_VK_DEVICE,
+			"the cache of keys", err);
+		if (st == LVX_OK)
+			st = carve(r, &r->kv_layers[2 * l + 1], &v, 1, LVX_VK_DEVICE,
+				"the cache of values", err);
+		if (st != LVX_OK)
+			return st;
+		list[l] = (struct wanted){&r->layers[l].memory,
+			(VkDeviceSize)r->n_rows * LVX_MODALITIES * r->nm};
+	}
+	enum lvx_status st = carve(r, &r->memory, list, c->n_layers, LVX_VK_DEVICE,
+		"the modality memories", err);
+	/* Reading an entry that was never written must not give NaN. */
+	return st == LVX_OK ? lvx_vk_zero(r->vk, &r->memory, err) : st;
+}
+
+enum lvx_status lvx_runner_buffers(struct lvx_runner *r, struct lvx_error *err)
+{
+	enum lvx_status st = upload_buffers(r, err);
+	if (st == LVX_OK)
+		st = scratch_buffers(r, err);
+	return st == LVX_OK ? state_buffers(r, err) : st;
+}
+
+/* ---- pipelines ---- */
+
+static bool uses_format(const struct lvx_runner *r, enum lvx_format f)
+{
+	const struct lvx_matrix *fixed[] = {
+		&r->audio, &r->lanes_in, &r->image, &r->lanes_out, &r->embed};
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (fixed[i]->format == f)
+			return true;
+	for (uint32_t l = 0; l < r->model->config.n_layers; l++) {
+		const struct lvx_layer *y = &r->layers[l];
+		if (y->qkv.format == f || y->out.format == f || y->up.format == f ||
+			y->down.format == f ||
+			(y->moe && (y->expert_up.format == f || y->expert_down.format == f)))
+			return true;
+	}
+	return false;
+}
+
+static enum lvx_status linear_pipelines(struct lvx_runner *r, struct lvx_error *err)
+{
+	for (uint32_t f = 0; f < LVX_FMTS; f++) {
+		if (!uses_format(r, (enum lvx_format)f))
+			continue;
+		for (uint32_t t = 0; t < LVX_TILES; t++) {
+			uint32_t spec[] = {
+				LVX_VK_GROUP, f, lvx_tile_positions[t], 2, r->vk->is_cpu};
+			enum lvx_status st = lvx_vk_pipeline(r->vk, &r->linear[f][t], linear_spv,
+				sizeof(linear_spv), spec, 5, "linear", err);
+			if (st != LVX_OK)
+				return st;
+		}
+	}
+	return LVX_OK;
+}
+
+static bool power_of_two(uint32_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+/* What the kernels can't do although the configuration is well-formed. */
+static enum lvx_status check_shapes(const struct lvx_runner *r, struct lvx_error *err)
+{
+	const struct lvx_config *c = &r->model->config;
+	if (!power_of_two(c->head_dim) || c->head_dim > 128)
+		return lvx_fail(err, LVX_EUNSUPPORTED,
+			"%s: 'head_dim' is %u; allowed are 8, 16, 32, 64 and 128", r->model->info.name,
+			c->head_dim);
+	if (c->rotary_dim % 8)
+		return lvx_fail(err, LVX_EUNSUPPORTED,
+			"%s: 'rotary_dim' is %u; it must be a multiple of 8", r->model->info.name,
+			c->rotary_dim);
+	return LVX_OK;
+}
+
+enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err)
+{
+	const struct lvx_config *c = &r->model->config;
+	uint32_t group = c->n_heads / c->n_kv_heads, chunk = CHUNK_MAX;
+	while (chunk > 64 && group * chunk * 4 > SHARED_MIN)
+		chunk /= 2;
+	uint32_t cpu = r->vk->is_cpu;
+	uint32_t plain[] = {LVX_VK_GROUP};
+	uint32_t rope[] = {LVX_VK_GROUP, c->head_dim / 4, c->rotary_dim / 8};
+	uint32_t attention[] = {LVX_VK_GROUP, c->head_dim / 4, group, chunk, cpu};
+	uint32_t router[] = {LVX_VK_GROUP, c->n_experts, c->router_dim, c->top_k, cpu};
+	uint32_t sort[] = {LVX_VK_GROUP, c->n_experts};
+	const struct {
+		VkPipeline *out;
+		const uint32_t *code;
+		size_t bytes;
+		const uint32_t *spec;
+		uint32_t n;
+		const char *name;
+	} list[] = {
+		{&r->embed_p, embed_spv, sizeof(embed_spv), plain, 1, "embed"},
+		{&r->norm_p, norm_spv, sizeof(norm_spv), plain, 1, "norm"},
+		{&r->rope_p, rope_spv, sizeof(rope_spv), rope, 3, "rope"},
+		{&r->attention_p, attention_spv, sizeof(attention_spv), attention, 5, "attention"},
+		{&r->router_p, router_spv, sizeof(router_spv), router, 5, "router"},
+		{&r->memory_p, memory_spv, sizeof(memory_spv), plain, 1, "memory"},
+		{&r->group_p, group_spv, sizeof(group_spv), sort, 2, "group"},
+		{&r->argmax_p, argmax_spv, sizeof(argmax_spv), plain, 1, "argmax"},
+	};
+	enum lvx_status st = check_shapes(r, err);
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]) && st == LVX_OK; i++)
+		st = lvx_vk_pipeline(r->vk, list[i].out, list[i].code, list[i].bytes, list[i].spec,
+			list[i].n, list[i].name, err);
+	return st == LVX_OK ? linear_pipelines(r, err) : st;
+}
+
+/* ---- descriptor sets ---- */
+
+static VkResult make_set(
+	struct lvx_runner *r, VkDescriptorSet *out, const struct lvx_view *const *views, uint32_t n)
+{
+	VkDescriptorSetAllocateInfo alloc = {
+		.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+		.descriptorPool = r->sets_pool,
+		.descriptorSetCount = 1,
+		.pSetLayouts = &r->vk->set_layout};
+	VkResult result = vkAllocateDescriptorSets(r->vk->device, &alloc, out);
+	if (result != VK_SUCCESS)
+		return result;
+	VkDescriptorBufferInfo buffers[LVX_VK_BINDINGS];
+	for (uint32_t i = 0; i < n; i++)
+		buffers[i] = (VkDescriptorBufferInfo){
+			views[i]->buffer, views[i]->offset, views[i]->size};
+	VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+		.dstSet = *out,
+		.descriptorCount = n,
+		.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+		.pBufferInfo = buffers};
+	vkUpdateDescriptorSets(r->vk->device, 1, &write, 0, NULL);
+	return VK_SUCCESS;
+}
+
+#define MAKE_SET(out, ...)                                                                         \
+	do {                                                                                       \
+		const struct lvx_view *const views[] = {__VA_ARGS__};                              \
+		if (result == VK_SUCCESS)                                                          \
+			result = make_set(r, out, views, sizeof(views) / sizeof(views[0]));        \
+	} while (0)
+
+#define MATRIX(m) &(m).weights, &(m).scales
+
+static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
+{
+	const struct lvx_layer *y = &r->layers[l];
+	struct lvx_layer_sets *s = &r->sets[l];
+	VkResult result = VK_SUCCESS;
+	MAKE_SET(&s->norm1, &r->v.pos, &r->v.x, &r->v.sum, &r->v.expert_sum, &r->v.share, &y->norm1,
+		&r->v.h, &r->activity, &r->v.activity);
+	MAKE_SET(&s->qkv, MATRIX(y->qkv), &r->v.h, &r->v.qkv, &r->v.list);
+	MAKE_SET(&s->rope, &r->v.pos, &r->v.qkv, &r->v.rope, &y->q_norm, &y->k_norm, &r->v.q,
+		&y->k_cache, &y->v_cache);
+	MAKE_SET(&s->attention, &r->v.pos, &r->v.q, &y->k_cache, &y->v_cache, &r->v.attention);
+	MAKE_SET(&s->out, MATRIX(y->out), &r->v.attention, &r->v.out, &r->v.list);
+	MAKE_SET(&s->up, MATRIX(y->up), &r->v.h, &r->v.unit, &r->v.list);
+	MAKE_SET(&s->down, MATRIX(y->down), &r->v.unit, &r->v.sum, &r->v.list);
+	if (!y->moe) {
+		MAKE_SET(&s->norm2, &r->v.pos, &r->v.x, &r->v.out, &r->v.expert_sum, &r->v.share,
+			&y->norm2, &r->v.h, &r->activity, &r->v.activity);
+		return result;
+	}
+	MAKE_SET(&s->router, &r->v.pos, &r->v.runs, &r->v.x, &r->v.out, &y->norm2, &r->v.h,
+		&y->router, &y->router_bias, &y->memory, &r->v.kvh, &r->v.choice, &r->v.share);
+	MAKE_SET(&s->memory, &r->v.runs, &r->v.kvh, &y->memory);
+	MAKE_SET(&s->group, &r->v.choice, &r->v.list, &r->v.dispatch);
+	MAKE_SET(&s->expert_up, MATRIX(y->expert_up), &r->v.h, &r->v.expert_unit, &r->v.list);
+	MAKE_SET(&s->expert_down, MATRIX(y->expert_down), &r->v.expert_unit, &r->v.expert_sum,
+		&r->v.list);
+	MAKE_SET(&s->expert_up_direct, MATRIX(y->expert_up), &r->v.h, &r->v.expert_unit,
+		&r->v.choice);
+	MAKE_SET(&s->expert_down_direct, MATRIX(y->expert_down), &r->v.expert_unit,
+		&r->v.expert_sum, &r->v.choice);
+	return result;
+}
+
+enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err)
+{
+	uint32_t n_layers = r->model->config.n_layers, n = 8 + n_layers * 15;
+	VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, n * LVX_VK_BINDINGS};
+	VkDescriptorPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+		.maxSets = n,
+		.poolSizeCount = 1,
+		.pPoolSizes = &size};
+	VkResult result = vkCreateDescriptorPool(r->vk->device, &pool, NULL, &r->sets_pool);
+	r->sets = calloc(n_layers, sizeof(*r->sets));
+	if (!r->sets)
+		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	MAKE_SET(&r->s.audio, MATRIX(r->audio), &r->v.mel, &r->v.audio, &r->v.list);
+	MAKE_SET(&r->s.lanes_in, MATRIX(r->lanes_in), &r->v.lane_tokens, &r->v.lanes, &r->v.list);
+	MAKE_SET(&r->s.image, MATRIX(r->image), &r->v.patches, &r->v.image, &r->v.list);
+	MAKE_SET(&r->s.embed, &r->v.pos, &r->v.cond, &r->v.audio, &r->v.lanes, &r->v.image,
+		&r->v.tokens, &r->place, &r->audio_norm, &r->image_norm, &r->v.x);
+	MAKE_SET(&r->s.final, &r->v.pos, &r->v.x, &r->v.sum, &r->v.expert_sum, &r->v.share,
+		&r->final_norm, &r->v.heads, &r->activity, &r->v.activity);
+	MAKE_SET(&r->s.lanes_out, MATRIX(r->lanes_out), &r->v.heads, &r->v.lane_heads, &r->v.list);
+	MAKE_SET(&r->s.vocab, MATRIX(r->embed), &r->v.lane_heads, &r->v.logits, &r->v.list);
+	MAKE_SET(&r->s.argmax, &r->v.logits, &r->v.best);
+	for (uint32_t l = 0; l < n_layers && result == VK_SUCCESS; l++)
+		result = layer_sets(r, l);
+	if (result != VK_SUCCESS)
+		return lvx_fail(err, lvx_vk_status(result), "%s: descriptor sets: %s",
+			r->vk->info.name, lvx_vk_result_name(result));
+	return LVX_OK;
+}

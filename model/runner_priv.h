@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the runner only. runner.c: life and steps; runner_pack.c: weights as
+ * the kernels read them; runner_plan.c: the graph as dispatches;
+ * runner_record.c: command buffers; runner_batch.c: rows and what a batch uploads.
+ */
+#ifndef LVX_MODEL_RUNNER_PRIV_H
+#define LVX_MODEL_RUNNER_PRIV_H
+
+#include "model/model_priv.h"
+#include "model/runner.h"
+#include "model/vk_device.h"
+
+enum { LVX_ROWS_MAX = 256, LVX_SHAPES = 16, LVX_TILES = 3 };
+
+/* A part of a buffer, as a descriptor binds it. */
+struct lvx_view {
+	VkBuffer buffer;
+	VkDeviceSize offset, size;
+};
+
+enum lvx_format { LVX_FMT_F32, LVX_FMT_F16, LVX_FMT_I8, LVX_FMT_Q4, LVX_FMTS };
+
+/*
+ * A matrix, or one for each expert or lane ("group"), packed: rows in tiles of
+ * 8, in a tile 16 bytes of each row in turn; scales [tile][block of 32][8] f32.
+ */
+struct lvx_matrix {
+	struct lvx_view weights, scales;
+	enum lvx_format format;
+	uint32_t rows, cols; /* of one group; gated: gate and up rows, tiles alternating */
+	uint32_t n_groups;
+	uint32_t w_group, s_group; /* distance of groups: 16-byte units, floats */
+	bool gated;
+};
+
+struct lvx_layer {
+	struct lvx_view norm1, norm2, q_norm, k_norm;
+	struct lvx_matrix qkv, out;
+	struct lvx_matrix up, down;		/* dense, or shared expert */
+	struct lvx_matrix expert_up, expert_down; /* moe */
+	struct lvx_view router, router_bias;	/* [W; V; K; Q] packed f32; bias, presence */
+	struct lvx_view k_cache, v_cache, memory; /* [rows]... */
+	bool moe;
+	float alpha, limit;
+};
+
+/* What the shaders call Pos and Run. */
+struct lvx_pos {
+	uint32_t row, kind, index, run;
+	uint32_t write, patch_no, off0, n0;
+	uint32_t off1, n1, off2, n2;
+	uint32_t item[LVX_LANES_MAX];
+};
+
+struct lvx_run_rec {
+	uint32_t row, modality, first, n;
+	uint32_t present;
+	float keep, add;
+	uint32_t pad;
+};
+
+/* Device results of one head item. */
+struct lvx_best {
+	uint32_t token;
+	float logprob, margin, logit;
+};
+
+/* Of a row, on the host. Keys: [prefix | audio ring | picture ring]. */
+struct lvx_row {
+	uint32_t n_prefix;
+	uint64_t n_slots, n_pictures;
+	double n[LVX_MODALITIES];	/* weight of each modality memory; 0: not seen */
+	int64_t last[LVX_MODALITIES];	/* its last run's slot */
+};
+
+/* Everything that decides which dispatches a batch needs; the rest is in buffers. */
+struct lvx_shape {
+	uint32_t n_slots, n_patches, n_tokens, n_long_runs;
+	uint32_t n_items[LVX_LANES_MAX];
+};
+
+struct lvx_recorded {
+	struct lvx_shape shape;
+	VkCommandBuffer cmd;
+	uint64_t used; /* step of last use; 0: empty */
+};
+
+/* A descriptor set for each dispatch of the plan. */
+struct lvx_layer_sets {
+	VkDescriptorSet norm1, qkv, rope, attention, out, router, memory, group;
+	VkDescriptorSet norm2, up, down, expert_up, expert_down, expert_up_direct,
+		expert_down_direct;
+};
+
+struct lvx_runner {
+	const struct lvx_model *model; /* borrowed */
+	struct lvx_vk *vk;
+	uint32_t n_rows, max_positions, max_items;
+	uint32_t key_cap; /* keys of a row */
+	uint32_t n_patches; /* of a picture */
+	uint32_t nm;	  /* floats of a modality memory */
+
+	/* weights */
+	struct lvx_vk_buffer *blobs; /* owned */
+	uint32_t n_blobs;
+	struct lvx_layer *layers;
+	struct lvx_matrix audio, lanes_in, image, lanes_out, embed;
+	struct lvx_view audio_norm, image_norm, final_norm, place, activity;
+	float *conditions; /* [n_conditions][D], host */
+
+	/* state and scratch on the device */
+	struct lvx_vk_buffer kv, memory, scratch, upload, readback;
+	struct lvx_vk_buffer *kv_layers; /* 2 a layer: keys, values */
+	struct {
+		struct lvx_view pos, runs, rope, cond, mel, lane_tokens, patches, tokens;
+		struct lvx_view audio, lanes, image, x, h, qkv, q, attention, out, unit, expert_unit,
+			sum, expert_sum, kvh, choice, share, list, dispatch, heads, lane_heads,
+			logits;
+		struct lvx_view best, activity;
+	} v;
+
+	/* pipelines, descriptor sets, command buffers */
+	VkPipeline linear[LVX_FMTS][LVX_TILES];
+	VkPipeline embed_p, norm_p, rope_p, attention_p, router_p, memory_p, group_p, argmax_p;
+	VkDescriptorPool sets_pool;
+	struct lvx_layer_sets *sets;
+	struct {
+		VkDescriptorSet audio, lanes_in, image, embed, final, lanes_out, vocab, argmax;
+	} s;
+	struct lvx_recorded recorded[LVX_SHAPES];
+	VkFence fence;
+
+	/* rows and the batch in hand */
+	struct lvx_row rows[LVX_ROWS_MAX];
+	struct lvx_row next[LVX_ROWS_MAX]; /* as they will be if the step succeeds */
+	uint32_t *order;	/* [max runs] the batch's runs, slots first */
+	uint32_t items[LVX_ROWS_MAX][LVX_LANES_MAX]; /* of run i: head item or ~0 */
+	double *rope_freq;	/* [rotary_dim / 2] */
+	float *row_floats;	/* one row of the widest weight */
+	struct lvx_shape shape;
+	bool lost;
+	uint64_t step;
+	struct lvx_runner_stats stats;
+};
+
+/* Positions of a linear dispatch that one invocation takes. */
+extern const uint32_t lvx_tile_positions[LVX_TILES];
+
+/* runner_pack.c */
+enum lvx_status lvx_runner_pack(struct lvx_runner *r, struct lvx_error *err);
+/* runner_plan.c */
+enum lvx_status lvx_runner_buffers(struct lvx_runner *r, struct lvx_error *err);
+enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err);
+enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err);
+/* runner_record.c: the command buffer of r->shape, recorded or re-used. */
+enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out);
+/* Compiles every matrix kernel, for drivers that do so at the first use. */
+enum lvx_status lvx_runner_warm(struct lvx_runner *r, struct lvx_error *err);
+/* runner_batch.c: checks the runs, fills the upload buffer, r->shape and r->next. */
+enum lvx_status lvx_runner_fill(
+	struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs);
+
+static inline void *lvx_mapped(const struct lvx_vk_buffer *buffer, const struct lvx_view *view)
+{
+	return (char *)buffer->map + view->offset;
+}
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a batch's shape to a command buffer. Batches of a live daemon have few
+ * shapes, so the last ones are kept and submitted again.
+ */
+#include "model/runner_priv.h"
+
+#include <string.h>
+
+enum {
+	ROWS = 2,	   /* of a matrix, an invocation */
+	TILE = 8,
+	DIRECT_MAX = 2,	   /* positions: up to here experts run without sorting */
+	MODE_PLAIN = 0,
+	MODE_DIRECT = 1,
+	MODE_GROUPED = 2,
+};
+
+/* linear.comp's push constants. */
+struct push_linear {
+	uint32_t blocks, rows, n_items;
+	uint32_t x_base, x_stride, y_base, y_stride;
+	uint32_t w_base, w_group, s_base, s_group;
+	uint32_t mode, divide, items_at, gated;
+	float alpha, limit;
+};
+
+struct recorder {
+	struct lvx_runner *r;
+	VkCommandBuffer cmd;
+	VkPipeline bound;
+};
+
+static void use(struct recorder *c, VkPipeline pipeline, VkDescriptorSet set, const void *push,
+	uint32_t bytes)
+{
+	struct lvx_vk *vk = c->r->vk;
+	if (c->bound != pipeline)
+		vkCmdBindPipeline(c->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
+	c->bound = pipeline;
+	vkCmdBindDescriptorSets(
+		c->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, vk->layout, 0, 1, &set, 0, NULL);
+	vkCmdPushConstants(c->cmd, vk->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, push);
+}
+
+static void dispatch(struct recorder *c, VkPipeline pipeline, VkDescriptorSet set,
+	const void *push, uint32_t bytes, uint32_t x, uint32_t y)
+{
+	use(c, pipeline, set, push, bytes);
+	vkCmdDispatch(c->cmd, x, y, 1);
+}
+
+/* Everything before is done and seen by everything after. */
+static void barrier(struct recorder *c)
+{
+	VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+		.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+		.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
+				 VK_ACCESS_INDIRECT_COMMAND_READ_BIT};
+	vkCmdPipelineBarrier(c->cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+		VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT, 0, 1, &b,
+		0, NULL, 0, NULL);
+}
+
+static uint32_t pick_tile(uint32_t n)
+{
+	return n <= 1 ? 0 : n <= 8 ? 1 : 2;
+}
+
+static uint32_t groups_x(const struct lvx_matrix *m)
+{
+	uint32_t tiles = (m->rows + TILE - 1) / TILE, per = LVX_VK_GROUP / TILE * ROWS;
+	return (tiles + per - 1) / per;
+}
+
+static struct push_linear linear_push(const struct lvx_matrix *m, uint32_t n)
+{
+	return (struct push_linear){.blocks = m->cols / 32,
+		.rows = m->rows,
+		.n_items = n,
+		.x_stride = m->cols / 4,
+		.y_stride = m->gated ? m->rows / 2 : m->rows,
+		.w_group = m->w_group,
+		.s_group = m->s_group,
+		.divide = 1,
+		.gated = m->gated};
+}
+
+static void run_plain(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set,
+	const struct push_linear *push)
+{
+	uint32_t tile = pick_tile(push->n_items), np = lvx_tile_positions[tile];
+	if (push->n_items)
+		dispatch(c, c->r->linear[m->format][tile], set, push, sizeof(*push), groups_x(m),
+			(push->n_items + np - 1) / np);
+}
+
+static void linear(
+	struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set, uint32_t n)
+{
+	struct push_linear push = linear_push(m, n);
+	run_plain(c, m, set, &push);
+}
+
+static void linear_gated(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set,
+	uint32_t n, const struct lvx_layer *y)
+{
+	struct push_linear push = linear_push(m, n);
+	push.alpha = y->alpha;
+	push.limit = y->limit;
+	run_plain(c, m, set, &push);
+}
+
+/* grouped: through the sorted list, counts come from the device; else item by item. */
+static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set,
+	uint32_t n, const struct lvx_layer *y, bool up, bool grouped, uint32_t tile)
+{
+	const struct lvx_config *config = &c->r->model->config;
+	struct push_linear push = linear_push(m, n * config->top_k);
+	push.mode = grouped ? MODE_GROUPED : MODE_DIRECT;
+	push.divide = up ? config->top_k : 1;
+	push.items_at = (config->n_experts + c->r->max_positions * config->top_k) * 4;
+	push.alpha = y->alpha;
+	push.limit = y->limit;
+	use(c, c->r->linear[m->format][grouped ? tile : 0], set, &push, sizeof(push));
+	if (grouped)
+		vkCmdDispatchIndirect(c->cmd, c->r->scratch.buffer,
+			c->r->v.dispatch.offset + (up ? 0 : 3 * sizeof(uint32_t)));
+	else
+		vkCmdDispatch(c->cmd, groups_x(m), push.n_items, 1);
+}
+
+static void norm(struct recorder *c, VkDescriptorSet set, uint32_t n, uint32_t adds, uint32_t n_act)
+{
+	const struct lvx_config *config = &c->r->model->config;
+	struct {
+		uint32_t dim;
+		float eps;
+		uint32_t adds, top_k, n_act;
+	} push = {config->hidden, config->eps, adds, config->top_k, n_act};
+	dispatch(c, c->r->norm_p, set, &push, sizeof(push), n, 1);
+}
+
+static void record_inputs(struct recorder *c, const struct lvx_shape *s, uint32_t n)
+{
+	struct lvx_runner *r = c->r;
+	struct {
+		uint32_t dim;
+		float eps;
+	} push = {r->model->config.hidden, r->model->config.eps};
+	linear(c, &r->audio, r->s.audio, s->n_slots);
+	linear(c, &r->lanes_in, r->s.lanes_in, s->n_slots);
+	linear(c, &r->image, r->s.image, s->n_patches);
+	barrier(c);
+	dispatch(c, r->embed_p, r->s.embed, &push, sizeof(push), n, 1);
+	barrier(c);
+}
+
+static void record_attention(struct recorder *c, uint32_t l, uint32_t n)
+{
+	struct lvx_runner *r = c->r;
+	const struct lvx_config *config = &r->model->config;
+	const struct lvx_layer *y = &r->layers[l];
+	const struct lvx_layer_sets *s = &r->sets[l];
+	struct {
+		uint32_t n_pos, heads, kv_heads, cap;
+		float eps;
+	} rope = {n, config->n_heads, config->n_kv_heads, r->key_cap, config->eps};
+	float scale = 1.0f;
+	for (uint32_t d = config->head_dim; d > 1; d /= 4) /* 1 / sqrt of a power of two */
+		scale *= d >= 4 ? 0.5f : 0.70710678118654752f;
+	struct {
+		uint32_t kv_heads, cap;
+		float scale;
+	} attention = {config->n_kv_heads, r->key_cap, scale};
+	uint32_t all = config->n_heads + 2 * config->n_kv_heads;
+	norm(c, s->norm1, n, l == 0 ? 0 : r->layers[l - 1].moe ? 2 : 1, 0);
+	barrier(c);
+	linear(c, &y->qkv, s->qkv, n);
+	barrier(c);
+	dispatch(c, r->rope_p, s->rope, &rope, sizeof(rope),
+		(n * all + LVX_VK_GROUP - 1) / LVX_VK_GROUP, 1);
+	barrier(c);
+	dispatch(c, r->attention_p, s->attention, &attention, sizeof(attention), n,
+		config->n_kv_heads);
+	barrier(c);
+	linear(c, &y->out, s->out, n);
+	barrier(c);
+}
+
+/* The experts of the first n positions; h is ready. */
+static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
+{
+	struct lvx_runner *r = c->r;
+	const struct lvx_layer *y = &r->layers[l];
+	const struct lvx_layer_sets *s = &r->sets[l];
+	bool grouped = n > DIRECT_MAX;
+	uint32_t items = n * r->model->config.top_k, tile = items <= 32 ? 1 : 2;
+	struct {
+		uint32_t n_items, tile, items_at, x_up, x_down;
+	} sort = {items, lvx_tile_positions[tile],
+		(r->model->config.n_experts + r->max_positions * r->model->config.top_k) * 4,
+		groups_x(&y->expert_up), groups_x(&y->expert_down)};
+	if (grouped) {
+		dispatch(c, r->group_p, s->group, &sort, sizeof(sort), 1, 1);
+		barrier(c);
+	}
+	linear_gated(c, &y->up, s->up, n, y);
+	experts(c, &y->expert_up, grouped ? s->expert_up : s->expert_up_direct, n, y, true, grouped,
+		tile);
+	barrier(c);
+	linear(c, &y->down, s->down, n);
+	experts(c, &y->expert_down, grouped ? s->expert_down : s->expert_down_direct, n, y, false,
+		grouped, tile);
+	barrier(c);
+}
+
+static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint32_t l, uint32_t n)
+{
+	struct lvx_runner *r = c->r;
+	const struct lvx_config *config = &r->model->config;
+	const struct lvx_layer *y = &r->layers[l];
+	const struct lvx_layer_sets *s = &r->sets[l];
+	/* Behind the last attention only slots go on; the others were there for their keys. */
+	uint32_t go_on = l + 1 == config->n_layers ? shape->n_slots : n;
+	record_attention(c, l, n);
+	if (!y->moe) {
+		if (!go_on)
+			return;
+		norm(c, s->norm2, go_on, 1, 0);
+		barrier(c);
+		linear_gated(c, &y->up, s->up, go_on, y);
+		barrier(c);
+		linear(c, &y->down, s->down, go_on);
+		barrier(c);
+		return;
+	}
+	struct {
+		uint32_t dim;
+		float eps, scale;
+		uint32_t n_choose;
+	} push = {config->hidden, config->eps, config->routed_scale, go_on};
+	dispatch(c, r->router_p, s->router, &push, sizeof(push), n, 1);
+	barrier(c);
+	if (shape->n_long_runs && r->nm) {
+		uint32_t memory[2] = {shape->n_slots, r->nm};
+		dispatch(c, r->memory_p, s->memory, memory, sizeof(memory), shape->n_long_runs, 1);
+	}
+	if (go_on)
+		record_experts(c, l, go_on);
+}
+
+static void record_heads(struct recorder *c, const struct lvx_shape *shape)
+{
+	struct lvx_runner *r = c->r;
+	const struct lvx_config *config = &r->model->config;
+	uint32_t items = 0;
+	norm(c, r->s.final, shape->n_slots, r->layers[config->n_layers - 1].moe ? 2 : 1,
+		config->n_activity);
+	barrier(c);
+	for (uint32_t i = 0; i < config->n_lanes; i++) {
+		struct push_linear push = linear_push(&r->lanes_out, shape->n_items[i]);
+		push.x_base = items * push.x_stride;
+		push.y_base = items * push.y_stride;
+		push.w_base = i * push.w_group;
+		push.s_base = i * push.s_group;
+		run_plain(c, &r->lanes_out, r->s.lanes_out, &push);
+		items += shape->n_items[i];
+	}
+	if (!items)
+		return;
+	barrier(c);
+	linear(c, &r->embed, r->s.vocab, items);
+	barrier(c);
+	dispatch(c, r->argmax_p, r->s.argmax, &config->vocab, sizeof(config->vocab), items, 1);
+}
+
+static VkResult record(struct lvx_runner *r, VkCommandBuffer cmd, const struct lvx_shape *shape)
+{
+	struct recorder c = {.r = r, .cmd = cmd};
+	VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+	VkResult result = vkBeginCommandBuffer(cmd, &begin);
+	if (result != VK_SUCCESS)
+		return result;
+	uint32_t n = shape->n_slots + shape->n_patches + shape->n_tokens;
+	/* The step before may still be in the caches. */
+	barrier(&c);
+	record_inputs(&c, shape, n);
+	for (uint32_t l = 0; l < r->model->config.n_layers; l++)
+		record_layer(&c, shape, l, n);
+	if (shape->n_slots)
+		record_heads(&c, shape);
+	VkMemoryBarrier host = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+		.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+		.dstAccessMask = VK_ACCESS_HOST_READ_BIT};
+	vkCmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT,
+		0, 1, &host, 0, NULL, 0, NULL);
+	return vkEndCommandBuffer(cmd);
+}
+
+enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out)
+{
+	struct lvx_recorded *pick = &r->recorded[0];
+	for (uint32_t i = 0; i < LVX_SHAPES; i++) {
+		struct lvx_recorded *rec = &r->recorded[i];
+		if (rec->used && memcmp(&rec->shape, &r->shape, sizeof(r->shape)) == 0) {
+			rec->used = r->step;
+			*out = rec->cmd;
+			return LVX_OK;
+		}
+		if (rec->used < pick->used)
+			pick = rec;
+	}
+	VkResult result = VK_SUCCESS;
+	if (!pick->cmd) {
+		VkCommandBufferAllocateInfo alloc = {
+			.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+			.commandPool = r->vk->pool,
+			.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+			.commandBufferCount = 1};
+		result = vkAllocateCommandBuffers(r->vk->device, &alloc, &pick->cmd);
+	}
+	pick->used = 0;
+	if (result == VK_SUCCESS)
+		result = record(r, pick->cmd, &r->shape);
+	if (result != VK_SUCCESS)
+		return lvx_vk_status(result);
+	pick->shape = r->shape;
+	pick->used = r->step;
+	*out = pick->cmd;
+	return LVX_OK;
+}

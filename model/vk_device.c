@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/vk_device.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { DEVICES_MAX = 32, SUBGROUP_MIN = 8 };
+
+const char *lvx_vk_result_name(VkResult r)
+{
+	switch (r) {
+	case VK_ERROR_OUT_OF_HOST_MEMORY:
+		return "out of host memory";
+	case VK_ERROR_OUT_OF_DEVICE_MEMORY:
+		return "out of device memory";
+	case VK_ERROR_DEVICE_LOST:
+		return "the device is lost";
+	case VK_ERROR_INITIALIZATION_FAILED:
+		return "initialisation failed";
+	case VK_ERROR_LAYER_NOT_PRESENT:
+		return "the validation layer is not installed";
+	case VK_ERROR_INCOMPATIBLE_DRIVER:
+		return "no Vulkan driver was found";
+	case VK_TIMEOUT:
+		return "the device did not finish in time";
+	default:
+		return "Vulkan failed";
+	}
+}
+
+enum lvx_status lvx_vk_status(VkResult r)
+{
+	if (r == VK_SUCCESS)
+		return LVX_OK;
+	if (r == VK_ERROR_OUT_OF_HOST_MEMORY || r == VK_ERROR_OUT_OF_DEVICE_MEMORY)
+		return LVX_ENOMEM;
+	return LVX_EDEVICE;
+}
+
+static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+	VkDebugUtilsMessageTypeFlagsEXT types, const VkDebugUtilsMessengerCallbackDataEXT *data,
+	void *user)
+{
+	(void)severity, (void)types;
+	struct lvx_vk *vk = user;
+	vk->validation_errors++;
+	lvx_log_error("Vulkan validation: %s", data->pMessage);
+	return VK_FALSE;
+}
+
+static enum lvx_status create_instance(struct lvx_vk *vk, bool validation, struct lvx_error *err)
+{
+	static const char *const layers[] = {"VK_LAYER_KHRONOS_validation"};
+	static const char *const extensions[] = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME};
+	VkApplicationInfo app = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+		.pApplicationName = "lumivox",
+		.apiVersion = VK_API_VERSION_1_2};
+	VkDebugUtilsMessengerCreateInfoEXT debug = {
+		.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+		.messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT |
+				   VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+		.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
+		.pfnUserCallback = on_message,
+		.pUserData = vk};
+	VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+		.pApplicationInfo = &app,
+		.enabledLayerCount = validation ? 1 : 0,
+		.ppEnabledLayerNames = layers,
+		.enabledExtensionCount = validation ? 1 : 0,
+		.ppEnabledExtensionNames = extensions};
+	VkResult r = vkCreateInstance(&info, NULL, &vk->instance);
+	if (r != VK_SUCCESS)
+		return lvx_fail(err, LVX_EDEVICE, "Vulkan: no instance: %s", lvx_vk_result_name(r));
+	if (!validation)
+		return LVX_OK;
+	PFN_vkCreateDebugUtilsMessengerEXT create =
+		(PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(
+			vk->instance, "vkCreateDebugUtilsMessengerEXT");
+	if (create)
+		create(vk->instance, &debug, NULL, &vk->messenger);
+	return LVX_OK;
+}
+
+static uint32_t compute_family(VkPhysicalDevice d)
+{
+	VkQueueFamilyProperties families[16];
+	uint32_t n = 16;
+	vkGetPhysicalDeviceQueueFamilyProperties(d, &n, families);
+	for (uint32_t i = 0; i < n; i++)
+		if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT)
+			return i;
+	return UINT32_MAX;
+}
+
+/* What a device is, and whether it has what the kernels need. */
+static void describe(VkPhysicalDevice d, struct lvx_device_info *out)
+{
+	VkPhysicalDeviceSubgroupProperties sub = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+	VkPhysicalDeviceDriverProperties driver = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES, .pNext = &sub};
+	VkPhysicalDeviceProperties2 p = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver};
+	VkPhysicalDeviceVulkan12Features f12 = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
+	VkPhysicalDeviceFeatures2 features = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &f12};
+	VkPhysicalDeviceMemoryProperties memory;
+	*out = (struct lvx_device_info){.type = "other"};
+	vkGetPhysicalDeviceProperties(d, &p.properties);
+	out->api_major = VK_API_VERSION_MAJOR(p.properties.apiVersion);
+	out->api_minor = VK_API_VERSION_MINOR(p.properties.apiVersion);
+	snprintf(out->name, sizeof(out->name), "%s", p.properties.deviceName);
+	switch (p.properties.deviceType) {
+	case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+		out->type = "discrete";
+		break;
+	case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+		out->type = "integrated";
+		break;
+	case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+		out->type = "virtual";
+		break;
+	case VK_PHYSICAL_DEVICE_TYPE_CPU:
+		out->type = "cpu";
+		break;
+	default:
+		break;
+	}
+	vkGetPhysicalDeviceMemoryProperties(d, &memory);
+	for (uint32_t i = 0; i < memory.memoryHeapCount; i++)
+		if (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT &&
+			memory.memoryHeaps[i].size > out->memory_bytes)
+			out->memory_bytes = memory.memoryHeaps[i].size;
+	if (p.properties.apiVersion < VK_API_VERSION_1_2) {
+		snprintf(out->why_not, sizeof(out->why_not), "Vulkan %u.%u; 1.2 is needed",
+			out->api_major, out->api_minor);
+		return;
+	}
+	vkGetPhysicalDeviceProperties2(d, &p);
+	vkGetPhysicalDeviceFeatures2(d, &features);
+	snprintf(out->driver, sizeof(out->driver), "%.120s %.120s", driver.driverName,
+		driver.driverInfo);
+	VkSubgroupFeatureFlags need = VK_SUBGROUP_FEATURE_BASIC_BIT |
+				      VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
+				      VK_SUBGROUP_FEATURE_BALLOT_BIT;
+	if (compute_family(d) == UINT32_MAX)
+		snprintf(out->why_not, sizeof(out->why_not), "it has no compute queue");
+	else if (sub.subgroupSize < SUBGROUP_MIN || (sub.supportedOperations & need) != need ||
+		 !(sub.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT))
+		snprintf(out->why_not, sizeof(out->why_not),
+			"subgroups of %u or more with arithmetic and ballot are needed",
+			SUBGROUP_MIN);
+	else if (!f12.subgroupBroadcastDynamicId)
+		snprintf(out->why_not, sizeof(out->why_not),
+			"the feature subgroupBroadcastDynamicId is needed");
+	else
+		out->usable = true;
+}
+
+static int rank(const struct lvx_device_info *d)
+{
+	static const char *const order[] = {"discrete", "integrated", "virtual", "cpu"};
+	int i = 0;
+	while (i < 4 && strcmp(order[i], d->type) != 0)
+		i++;
+	return i + (d->usable ? 0 : 10);
+}
+
+struct found {
+	VkPhysicalDevice device;
+	struct lvx_device_info info;
+};
+
+/* Best first; the loader's order breaks ties. Returns the count or -1. */
+static int find_devices(VkInstance instance, struct found *out, struct lvx_error *err)
+{
+	VkPhysicalDevice devices[DEVICES_MAX];
+	uint32_t n = DEVICES_MAX;
+	VkResult r = vkEnumeratePhysicalDevices(instance, &n, devices);
+	if (r != VK_SUCCESS && r != VK_INCOMPLETE) {
+		lvx_fail(err, LVX_EDEVICE, "Vulkan: cannot list devices: %s", lvx_vk_result_name(r));
+		return -1;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct found f = {.device = devices[i]};
+		describe(devices[i], &f.info);
+		uint32_t at = i;
+		while (at > 0 && rank(&out[at - 1].info) > rank(&f.info)) {
+			out[at] = out[at - 1];
+			at--;
+		}
+		out[at] = f;
+	}
+	return (int)n;
+}
+
+int lvx_vk_list(struct lvx_device_info *out, int max, struct lvx_error *err)
+{
+	struct lvx_vk vk = {0};
+	struct found *found = calloc(DEVICES_MAX, sizeof(*found));
+	if (!found) {
+		lvx_fail(err, LVX_ENOMEM, "out of memory");
+		return -1;
+	}
+	int n = -1;
+	if (create_instance(&vk, false, err) == LVX_OK) {
+		n = find_devices(vk.instance, found, err);
+		vkDestroyInstance(vk.instance, NULL);
+	}
+	for (int i = 0; i < n && i < max; i++)
+		out[i] = found[i].info;
+	free(found);
+	return n;
+}
+
+static enum lvx_status choose(const struct found *found, int n, const char *want, int *out,
+	struct lvx_error *err)
+{
+	if (n == 0)
+		return lvx_fail(err, LVX_ENOENT,
+			"no Vulkan device was found; install a driver (on a plain CPU: "
+			"mesa-vulkan-drivers)");
+	int pick = -1;
+	char *end = NULL;
+	long index = want && *want ? strtol(want, &end, 10) : 0;
+	if (!want || !*want || (end != want && *end == '\0')) {
+		if (index < 0 || index >= n)
+			return lvx_fail(err, LVX_ENOENT, "there is no device %ld; there are 0 to %d",
+				index, n - 1);
+		pick = (int)index;
+	} else {
+		for (int i = 0; i < n && pick < 0; i++)
+			if (strcasestr(found[i].info.name, want))
+				pick = i;
+		if (pick < 0)
+			return lvx_fail(err, LVX_ENOENT, "no device's name contains '%.64s'", want);
+	}
+	if (!found[pick].info.usable)
+		return lvx_fail(err, LVX_EUNSUPPORTED, "%s can't be used: %s",
+			found[pick].info.name, found[pick].info.why_not);
+	*out = pick;
+	return LVX_OK;
+}
+
+static enum lvx_status create_device(struct lvx_vk *vk, struct lvx_error *err)
+{
+	float priority = 1.0f;
+	VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+		.queueFamilyIndex = vk->family,
+		.queueCount = 1,
+		.pQueuePriorities = &priority};
+	VkPhysicalDeviceVulkan12Features f12 = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+		.subgroupBroadcastDynamicId = VK_TRUE};
+	VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+		.pNext = &f12,
+		.queueCreateInfoCount = 1,
+		.pQueueCreateInfos = &queue};
+	VkResult r = vkCreateDevice(vk->physical, &info, NULL, &vk->device);
+	if (r != VK_SUCCESS)
+		return lvx_fail(err, lvx_vk_status(r), "%s: no logical device: %s", vk->info.name,
+			lvx_vk_result_name(r));
+	vkGetDeviceQueue(vk->device, vk->family, 0, &vk->queue);
+	return LVX_OK;
+}
+
+static enum lvx_status create_layouts(struct lvx_vk *vk, struct lvx_error *err)
+{
+	VkDescriptorSetLayoutBinding bindings[LVX_VK_BINDINGS];
+	for (uint32_t i = 0; i < LVX_VK_BINDINGS; i++)
+		bindings[i] = (VkDescriptorSetLayoutBinding){.binding = i,
+			.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+			.descriptorCount = 1,
+			.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+	VkDescriptorSetLayoutCreateInfo set = {
+		.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+		.bindingCount = LVX_VK_BINDINGS,
+		.pBindings = bindings};
+	VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
+		.size = LVX_VK_PUSH_BYTES};
+	VkPipelineLayoutCreateInfo layout = {
+		.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+		.setLayoutCount = 1,
+		.pSetLayouts = &vk->set_layout,
+		.pushConstantRangeCount = 1,
+		.pPushConstantRanges = &push};
+	VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+		.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+		.queueFamilyIndex = vk->family};
+	VkResult r = vkCreateDescriptorSetLayout(vk->device, &set, NULL, &vk->set_layout);
+	if (r == VK_SUCCESS)
+		r = vkCreatePipelineLayout(vk->device, &layout, NULL, &vk->layout);
+	if (r == VK_SUCCESS)
+		r = vkCreateCommandPool(vk->device, &pool, NULL, &vk->pool);
+	if (r != VK_SUCCESS)
+		return lvx_fail(err, lvx_vk_status(r), "%s: %s", vk->info.name,
+			lvx_vk_result_name(r));
+	return LVX_OK;
+}
+
+static enum lvx_status open_device(
+	struct lvx_vk *vk, const char *device, bool validation, struct lvx_error *err)
+{
+	enum lvx_status st = create_instance(vk, validation, err);
+	if (st != LVX_OK)
+		return st;
+	struct found *found = calloc(DEVICES_MAX, sizeof(*found));
+	if (!found)
+		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	int pick = 0, n = find_devices(vk->instance, found, err);
+	st = n < 0 ? LVX_EDEVICE : choose(found, n, device, &pick, err);
+	if (st == LVX_OK) {
+		vk->physical = found[pick].device;
+		vk->info = found[pick].info;
+	}
+	free(found);
+	if (st != LVX_OK)
+		return st;
+	vk->is_cpu = strcmp(vk->info.type, "cpu") == 0;
+	vk->family = compute_family(vk->physical);
+	vkGetPhysicalDeviceMemoryProperties(vk->physical, &vk->memory);
+	vkGetPhysicalDeviceProperties(vk->physical, &vk->properties);
+	vk->limits = vk->properties.limits;
+	st = create_device(vk, err);
+	if (st == LVX_OK)
+		st = create_layouts(vk, err);
+	if (st == LVX_OK)
+		lvx_vk_cache_open(vk);
+	return st;
+}
+
+enum lvx_status lvx_vk_create(
+	struct lvx_vk **out, const char *device, bool validation, struct lvx_error *err)
+{
+	struct lvx_vk *vk = calloc(1, sizeof(*vk));
+	if (!vk)
+		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	enum lvx_status st = open_device(vk, device, validation, err);
+	if (st != LVX_OK) {
+		lvx_vk_destroy(vk);
+		return st;
+	}
+	*out = vk;
+	return LVX_OK;
+}
+
+void lvx_vk_destroy(struct lvx_vk *vk)
+{
+	if (!vk)
+		return;
+	if (vk->device) {
+		vkDeviceWaitIdle(vk->device);
+		lvx_vk_cache_save(vk);
+		vkDestroyPipelineCache(vk->device, vk->cache, NULL);
+		vkDestroyCommandPool(vk->device, vk->pool, NULL);
+		vkDestroyPipelineLayout(vk->device, vk->layout, NULL);
+		vkDestroyDescriptorSetLayout(vk->device, vk->set_layout, NULL);
+		vkDestroyDevice(vk->device, NULL);
+	}
+	if (vk->messenger) {
+		PFN_vkDestroyDebugUtilsMessengerEXT destroy =
+			(PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(
+				vk->instance, "vkDestroyDebugUtilsMessengerEXT");
+		if (destroy)
+			destroy(vk->instance, vk->messenger, NULL);
+	}
+	if (vk->instance)
+		vkDestroyInstance(vk->instance, NULL);
+	free(vk);
+}
+
+enum lvx_status lvx_vk_pipeline(struct lvx_vk *vk, VkPipeline *out, const uint32_t *code,
+	size_t code_bytes, const uint32_t *spec, uint32_t n_spec, const char *name,
+	struct lvx_error *err)
+{
+	VkShaderModuleCreateInfo module_info = {
+		.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+		.codeSize = code_bytes,
+		.pCode = code};
+	VkSpecializationMapEntry entries[LVX_VK_SPEC_MAX];
+	for (uint32_t i = 0; i < n_spec; i++)
+		entries[i] = (VkSpecializationMapEntry){i, i * 4, 4};
+	VkSpecializationInfo spec_info = {n_spec, entries, n_spec * 4, spec};
+	VkShaderModule module;
+	VkResult r = vkCreateShaderModule(vk->device, &module_info, NULL, &module);
+	if (r == VK_SUCCESS) {
+		VkComputePipelineCreateInfo info = {
+			.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+			.stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+				.stage = VK_SHADER_STAGE_COMPUTE_BIT,
+				.module = module,
+				.pName = "main",
+				.pSpecializationInfo = &spec_info},
+			.layout = vk->layout};
+		r = vkCreateComputePipelines(vk->device, vk->cache, 1, &info, NULL, out);
+		vkDestroyShaderModule(vk->device, module, NULL);
+	}
+	if (r != VK_SUCCESS)
+		return lvx_fail(err, lvx_vk_status(r), "%s: kernel '%s' does not compile: %s",
+			vk->info.name, name, lvx_vk_result_name(r));
+	return LVX_OK;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Vulkan side that knows nothing of models: picking a device, memory,
+ * pipelines and the cache of compiled ones. One thread owns a struct lvx_vk.
+ */
+#ifndef LVX_MODEL_VK_DEVICE_H
+#define LVX_MODEL_VK_DEVICE_H
+
+#include "model/runner.h"
+
+#include <vulkan/vulkan.h>
+
+enum {
+	LVX_VK_BINDINGS = 12,	  /* storage buffers of every descriptor set */
+	LVX_VK_PUSH_BYTES = 96,
+	LVX_VK_GROUP = 32,	  /* invocations of a work group */
+	LVX_VK_SPEC_MAX = 8,
+};
+
+struct lvx_vk {
+	VkInstance instance;
+	VkDebugUtilsMessengerEXT messenger;
+	VkPhysicalDevice physical;
+	VkDevice device;
+	VkQueue queue;
+	uint32_t family;
+	VkPhysicalDeviceMemoryProperties memory;
+	VkPhysicalDeviceLimits limits;
+	VkPhysicalDeviceProperties properties;
+	VkPipelineCache cache;
+	char cache_path[512]; /* "": none */
+	size_t cache_len;     /* what was loaded */
+	VkDescriptorSetLayout set_layout;
+	VkPipelineLayout layout;
+	VkCommandPool pool;
+	struct lvx_device_info info;
+	bool is_cpu;
+	uint64_t bytes;		    /* allocated on the device */
+	unsigned validation_errors; /* messages of the validation layer */
+};
+
+enum lvx_vk_memory {
+	LVX_VK_DEVICE,	/* the device's own; mapped only where the host shares it */
+	LVX_VK_UPLOAD,	/* written by the host, read by the device; mapped */
+	LVX_VK_READBACK, /* the other way round; mapped */
+};
+
+struct lvx_vk_buffer {
+	VkBuffer buffer;
+	VkDeviceMemory memory;
+	VkDeviceSize size;
+	void *map;
+};
+
+int lvx_vk_list(struct lvx_device_info *out, int max, struct lvx_error *err);
+enum lvx_status lvx_vk_create(
+	struct lvx_vk **out, const char *device, bool validation, struct lvx_error *err);
+void lvx_vk_destroy(struct lvx_vk *vk); /* also writes the pipeline cache */
+
+/* what: for the error message. */
+enum lvx_status lvx_vk_buffer_create(struct lvx_vk *vk, struct lvx_vk_buffer *out,
+	VkDeviceSize size, enum lvx_vk_memory kind, const char *what, struct lvx_error *err);
+void lvx_vk_buffer_destroy(struct lvx_vk *vk, struct lvx_vk_buffer *buffer); /* zeroed is fine */
+/* Copies into a device buffer, through a staging buffer where it isn't mapped. */
+enum lvx_status lvx_vk_upload(struct lvx_vk *vk, struct lvx_vk_buffer *buffer, const void *data,
+	VkDeviceSize size, struct lvx_error *err);
+enum lvx_status lvx_vk_zero(struct lvx_vk *vk, struct lvx_vk_buffer *buffer, struct lvx_error *err);
+/* Copies back to host memory; slow. */
+enum lvx_status lvx_vk_download(struct lvx_vk *vk, const struct lvx_vk_buffer *buffer,
+	VkDeviceSize offset, void *data, VkDeviceSize size, struct lvx_error *err);
+
+/* spec: values of constants 0, 1, ... */
+enum lvx_status lvx_vk_pipeline(struct lvx_vk *vk, VkPipeline *out, const uint32_t *code,
+	size_t code_bytes, const uint32_t *spec, uint32_t n_spec, const char *name,
+	struct lvx_error *err);
+
+enum lvx_status lvx_vk_status(VkResult result);
+const char *lvx_vk_result_name(VkResult result);
+
+/* vk_cache.c: the compiled pipelines on disk. A cache that is missing, damaged or of another
+ * device counts as empty. */
+void lvx_vk_cache_open(struct lvx_vk *vk);
+void lvx_vk_cache_save(struct lvx_vk *vk);
+
+#endif

@@ -1,0 +1,54 @@
+#version 450
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A work group a head item: the best token (the lowest id of equals), its
+ * log-probability and its margin over the second best.
+ */
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+
+struct Best {
+	uint token;
+	float logprob, margin, logit;
+};
+
+layout(set = 0, binding = 0) readonly buffer LG { float logits[]; };
+layout(set = 0, binding = 1) writeonly buffer O { Best best[]; };
+
+layout(push_constant) uniform Push { uint vocab; };
+
+shared float sh_top[64], sh_second[64];
+shared uint sh_id[64];
+
+void main()
+{
+	uint item = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x, step = gl_WorkGroupSize.x;
+	uint at = item * vocab, id = lane;
+	float top = -3e38, second = -3e38;
+	for (uint i = lane; i < vocab; i += step) {
+		float v = logits[at + i];
+		bool better = v > top;
+		second = better ? top : max(second, v);
+		id = better ? i : id;
+		top = better ? v : top;
+	}
+	sh_top[lane] = top;
+	sh_second[lane] = second;
+	sh_id[lane] = id;
+	barrier();
+	float all = sh_top[0], next = sh_second[0];
+	uint who = sh_id[0];
+	for (uint k = 1; k < step; k++) {
+		float v = sh_top[k];
+		bool better = v > all || (v == all && sh_id[k] < who);
+		next = max(better ? all : v, max(next, sh_second[k]));
+		who = better ? sh_id[k] : who;
+		all = better ? v : all;
+	}
+	float s = 0.0;
+	for (uint i = lane; i < vocab; i += step)
+		s += exp(logits[at + i] - all);
+	s = group_add(s);
+	if (lane == 0)
+		best[item] = Best(who, -log(s), all - next, all);
+}
