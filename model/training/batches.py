@@ -70,7 +70,7 @@ class Builder:
         self.c, self.tok, self.src, self.rng, self.t, self.human, self.noise = c, tok, sources, random.Random(seed), slots, human, noise
         self.names = pictures.names()
 
-    def batch(self, b, translated, rich):
+    def batch(self, b, translated, rich, silent=False):
         """Arrays of b windows, the first `translated` of them with the German lane on."""
         c, t, pad = self.c, self.t, self.c.pad
         o = {"src": np.zeros((b, S), np.int64), "dst": np.full((b, S), t * SLOT, np.int64), "len": np.zeros((b, S), np.int64),
@@ -84,10 +84,10 @@ class Builder:
                      prefix=np.full((b, PREFIX), -1, np.int64), when=np.full((b, K), t, np.int64),
                      icons=np.full((b, K, pictures.MOST), -1, np.int64), look=np.zeros((b, K), np.int64))
         for i in range(b):
-            self.window(o, i, i < translated, rich)
+            self.window(o, i, i < translated, rich, silent)
         return o
 
-    def window(self, o, b, german, rich):
+    def window(self, o, b, german, rich, silent):
         rng, c = self.rng, self.c
         cased = rng.random() < 0.65
         o["cond"][b, c.conds.index("style:cased" if cased else "style:plain")] = 1
@@ -96,7 +96,7 @@ class Builder:
         if self.noise and rng.random() < 0.3:
             o["noise"][b] = rng.randrange(self.noise)
         said, p = [], int(rng.uniform(0.0, 4.0 if rng.random() < 0.1 else 1.2) * 16000)
-        if rng.random() >= 0.05:
+        if rng.random() >= 0.05 and not silent:
             self.fill(o, b, german, cased, said, p)
         if rich:
             self.look(o, b, said)

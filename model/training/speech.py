@@ -84,7 +84,7 @@ def decode(files, work, jobs=16):
     folder = os.path.join(work, "wav")
     os.makedirs(folder, exist_ok=True)
     lines = "".join(f"{f} {folder}/{i:05d}.wav\n" for i, f in enumerate(files))
-    subprocess.run(["xargs", f"-P{jobs}", "-L1", "opusdec", "--quiet", "--rate", "16000"], input=lines.encode(), check=False,
+    subprocess.run(["nice", "-n", "8", "xargs", f"-P{jobs}", "-L1", "opusdec", "--quiet", "--rate", "16000"], input=lines.encode(), check=False,
                    stderr=subprocess.DEVNULL)
     out = []
     for i in range(len(files)):
