@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The policy of the delayed-streams family: one slot is one position and gives
+ * one token a lane. Each lane is fed back what it emitted one slot ago; PAD at
+ * slot 0 and where it is off. A picture has the position of the slot that it
+ * comes before, the prefix the positions before slot 0. The row's conditions go
+ * with every run. In the caller's memory; knows neither words nor time.
+ */
+#ifndef LVX_MODEL_DELAYED_H
+#define LVX_MODEL_DELAYED_H
+
+#include "model/runner.h"
+
+struct lvx_delayed {
+	const struct lvx_model *model;
+	uint32_t row;
+	int64_t slot;               /* number of the next one */
+	uint32_t lanes;             /* those that are on */
+	int32_t fed[LVX_LANES_MAX]; /* for the next slot */
+	uint32_t translation;       /* that lane's bit, 0: there is none, or no language for it */
+	int32_t style, to;          /* conditions, -1: the model has none such */
+	int32_t conditions[2];
+	uint32_t n_conditions;
+};
+
+/*
+ * translate_to: NULL (then the translation lane stays off), or one of its
+ * languages. LVX_EINVAL names what is allowed.
+ */
+enum lvx_status lvx_delayed_init(struct lvx_delayed *d, const struct lvx_model *model, uint32_t row,
+	uint32_t lanes, const char *translate_to, struct lvx_error *err);
+void lvx_delayed_set_lanes(struct lvx_delayed *d, uint32_t lanes); /* unknown bits are ignored */
+void lvx_delayed_restart(struct lvx_delayed *d);                   /* the row is empty again */
+
+/* Runs; what they point to must live until the step. */
+void lvx_delayed_prefix(
+	const struct lvx_delayed *d, const int32_t *tokens, uint32_t n, struct lvx_run *run);
+void lvx_delayed_picture(const struct lvx_delayed *d, const float *values, struct lvx_run *run);
+void lvx_delayed_slot(const struct lvx_delayed *d, const float *values, struct lvx_run *run);
+/* The slot's output is there: what it said is fed to the next. */
+void lvx_delayed_took(struct lvx_delayed *d, const struct lvx_run *run, const struct lvx_output *o);
+
+#endif

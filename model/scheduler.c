@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes into a batch: every row that has a slot ready, and of the long runs
+ * (pictures, prefixes) a quarter of those that wait, at least one. A picture
+ * costs as much as the slots of many streams; so others wait for one picture,
+ * not for all that happen to come at once, and none waits for more than a few
+ * batches. Where a batch is full, rows take turns.
+ *
+ * A gap of the timeline is heard as silence, as far as that lets the words
+ * before it come out (they come delay_slots later than the sound); only then it
+ * is told. After a gap longer than the audio window the row starts anew, prefix
+ * included; after a shorter one it goes on, and so does a word that a gap
+ * shorter than the delay cuts.
+ */
+#include "model/scheduler.h"
+
+#include "model/delayed.h"
+#include "model/model_priv.h"
+#include "model/script.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	QUIET_SLOTS = 3, /* lanes that say nothing for so long have said all */
+	TAIL_MORE = 50,  /* slots beyond the delay for what is still to be said */
+	LONG_SHARE = 4,  /* one in so many of the long runs that wait goes into a batch */
+};
+
+struct row {
+	enum { ROW_FREE, ROW_RUNS, ROW_TAIL, ROW_DONE } state;
+	lvx_feed_fn feed;
+	void *user;
+	struct lvx_delayed policy;
+	struct lvx_script script;
+	int32_t *prefix; /* [max_prefix] */
+	uint32_t n_prefix;
+	bool prefix_due;
+	float *values; /* what item says */
+	struct lvx_feed_item item;
+	bool has_item; /* not worked off yet */
+	bool heard;    /* a slot, since the context was empty */
+	bool ready;    /* there is a run for this batch */
+	bool ending;   /* the tail's reason: the end, not a gap */
+	uint32_t tail_run, tail_max;
+};
+
+struct lvx_scheduler {
+	const struct lvx_model *model;
+	struct lvx_runner *runner;
+	struct row *rows;
+	uint32_t n_rows, max_positions;
+	uint32_t first_slot, first_long; /* whose turn it is */
+	float *silence;                  /* a slot */
+	float *values;                   /* all the rows' */
+	int32_t *prefixes;
+	/* Of one batch. */
+	struct lvx_run *runs;
+	struct lvx_output *outputs;
+	uint32_t n_runs, room;
+};
+
+/* ---- set-up ---- */
+
+/* What the front end makes of digital silence. */
+static void fill_silence(float *values, const struct lvx_audio_spec *a)
+{
+	float v = (log10f(a->log_floor) + a->log_offset) * a->log_scale;
+	for (uint32_t i = 0; i < lvx_audio_slot_values(a); i++)
+		values[i] = v;
+}
+
+enum lvx_status lvx_scheduler_create(struct lvx_scheduler **out, const struct lvx_model *model,
+	struct lvx_runner *runner, uint32_t n_rows, struct lvx_error *err)
+{
+	const struct lvx_frontend_spec *spec = &model->info.frontend;
+	size_t slot = lvx_audio_slot_values(&spec->audio), room = slot;
+	size_t picture = spec->image.enabled ? (size_t)lvx_image_patches(&spec->image) *
+						       lvx_image_patch_values(&spec->image)
+					     : 0;
+	room = picture > room ? picture : room;
+	struct lvx_scheduler *s = calloc(1, sizeof(*s));
+	if (!s)
+		return lvx_fail(err, LVX_ENOMEM, "scheduler: out of memory");
+	s->model = model;
+	s->runner = runner;
+	s->n_rows = n_rows;
+	s->max_positions = lvx_runner_max_positions(runner);
+	size_t max_prefix = model->info.max_prefix;
+	s->rows = calloc(n_rows, sizeof(*s->rows));
+	s->silence = calloc(slot, sizeof(*s->silence));
+	s->values = calloc(n_rows * room, sizeof(*s->values));
+	s->prefixes = calloc(n_rows * max_prefix + 1, sizeof(*s->prefixes));
+	s->runs = calloc(n_rows, sizeof(*s->runs));
+	s->outputs = calloc(n_rows, sizeof(*s->outputs));
+	if (!s->rows || !s->silence || !s->values || !s->prefixes || !s->runs || !s->outputs) {
+		lvx_scheduler_destroy(s);
+		return lvx_fail(err, LVX_ENOMEM, "scheduler: out of memory");
+	}
+	fill_silence(s->silence, &spec->audio);
+	for (uint32_t i = 0; i < n_rows; i++) {
+		s->rows[i].values = s->values + i * room;
+		s->rows[i].prefix = s->prefixes + i * max_prefix;
+	}
+	*out = s;
+	return LVX_OK;
+}
+
+void lvx_scheduler_destroy(struct lvx_scheduler *s)
+{
+	if (!s)
+		return;
+	free(s->rows);
+	free(s->silence);
+	free(s->values);
+	free(s->prefixes);
+	free(s->runs);
+	free(s->outputs);
+	free(s);
+}
+
+/*
+ * The first words of the prefix that fit as a whole: title and names come
+ * first, and the model learnt from prefixes cut in this way. A word that the
+ * tokenizer cannot take is left out.
+ */
+static void set_prefix(struct lvx_scheduler *s, struct row *row, const char *text)
+{
+	char word[256];
+	row->n_prefix = 0;
+	while (text && *text) {
+		text += strspn(text, " \t\n\v\f\r");
+		size_t len = strcspn(text, " \t\n\v\f\r");
+		if (len > 0 && len < sizeof(word)) {
+			memcpy(word, text, len);
+			word[len] = '\0';
+			size_t n = s->model->info.max_prefix - row->n_prefix;
+			if (lvx_tokenizer_encode(s->model->tokenizer, word,
+				    row->prefix + row->n_prefix, &n) != LVX_OK)
+				break;
+			row->n_prefix += (uint32_t)n;
+		}
+		text += len;
+	}
+	row->prefix_due = row->n_prefix > 0;
+}
+
+enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_params *p,
+	uint32_t *out, struct lvx_error *err)
+{
+	uint32_t i = 0;
+	while (i < s->n_rows && s->rows[i].state != ROW_FREE)
+		i++;
+	if (i == s->n_rows)
+		return lvx_fail(err, LVX_ELIMIT, "all %u rows are taken", s->n_rows);
+	if (p->lanes >> s->model->info.n_lanes != 0)
+		return lvx_fail(err, LVX_EINVAL, "lanes 0x%x; model %s has %u", p->lanes,
+			s->model->info.name, s->model->info.n_lanes);
+	struct row *row = &s->rows[i];
+	enum lvx_status st =
+		lvx_delayed_init(&row->policy, s->model, i, p->lanes, p->translate_to, err);
+	if (st != LVX_OK)
+		return st;
+	lvx_script_init(&row->script, s->model, p->on_event, p->user);
+	set_prefix(s, row, p->prefix);
+	row->feed = p->feed;
+	row->user = p->user;
+	row->has_item = row->heard = row->ready = false;
+	row->state = ROW_RUNS;
+	lvx_runner_reset_row(s->runner, i);
+	*out = i;
+	return LVX_OK;
+}
+
+void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row)
+{
+	if (row < s->n_rows)
+		s->rows[row].state = ROW_FREE;
+}
+
+void lvx_scheduler_set_lanes(struct lvx_scheduler *s, uint32_t index, uint32_t lanes)
+{
+	if (index >= s->n_rows || s->rows[index].state == ROW_FREE)
+		return;
+	struct row *row = &s->rows[index];
+	lvx_delayed_set_lanes(&row->policy, lanes);
+	for (uint32_t i = 0; i < s->model->info.n_lanes; i++)
+		if (!(row->policy.lanes >> i & 1))
+			lvx_script_drop_lane(&row->script, i);
+}
+
+/* ---- gaps and the end ---- */
+
+static void begin_tail(const struct lvx_scheduler *s, struct row *row, bool ending, int64_t max)
+{
+	int64_t most = (int64_t)s->model->info.delay_slots + 1 + TAIL_MORE;
+	row->ending = ending;
+	row->tail_run = 0;
+	row->tail_max = (uint32_t)(max < most ? max : most);
+	row->state = ROW_TAIL;
+}
+
+/* The gap is worked off: what follows it is next. */
+static void end_gap(struct lvx_scheduler *s, struct row *row)
+{
+	const struct lvx_model_info *info = &s->model->info;
+	int64_t gap_us = row->item.gap_us, pts_us = row->item.pts_us;
+	bool anew = row->heard && gap_us > (int64_t)info->window_slots * info->slot_us;
+	if (anew)
+		lvx_script_flush(&row->script);
+	lvx_script_gap(&row->script, pts_us - gap_us, pts_us);
+	row->item.gap_us = 0;
+	row->state = ROW_RUNS;
+	if (anew) {
+		lvx_runner_reset_row(s->runner, row->policy.row);
+		lvx_delayed_restart(&row->policy);
+		lvx_script_restart(&row->script);
+		row->prefix_due = row->n_prefix > 0;
+		row->heard = false;
+	}
+}
+
+static void end_row(struct row *row)
+{
+	row->state = ROW_DONE;
+	lvx_script_end(&row->script);
+}
+
+/* A slot of silence is done. */
+static void step_tail(struct lvx_scheduler *s, struct row *row)
+{
+	uint32_t least = s->model->info.delay_slots + 1 + QUIET_SLOTS;
+	bool said = ++row->tail_run >= least &&
+		    lvx_script_is_quiet(&row->script, row->policy.lanes, QUIET_SLOTS);
+	if (!said && row->tail_run < row->tail_max)
+		return;
+	if (row->ending) {
+		end_row(row);
+		return;
+	}
+	if (said)
+		lvx_script_flush(&row->script);
+	end_gap(s, row);
+}
+
+/* ---- a tick ---- */
+
+/* Gets the next input of a row. False: none is ready. */
+static bool get_input(struct lvx_scheduler *s, struct row *row)
+{
+	if (row->state == ROW_TAIL || (row->state == ROW_RUNS && row->prefix_due))
+		return true;
+	if (row->state != ROW_RUNS)
+		return false;
+	if (row->has_item)
+		return true;
+	row->item = (struct lvx_feed_item){.kind = LVX_FEED_SLOT};
+	enum lvx_status st = row->feed(row->user, &row->item, row->values);
+	if (st == LVX_AGAIN)
+		return false;
+	if (st != LVX_OK) {
+		if (row->heard)
+			begin_tail(s, row, true, INT64_MAX);
+		else
+			end_row(row);
+		return row->state == ROW_TAIL;
+	}
+	row->has_item = true;
+	if (row->item.kind == LVX_FEED_SLOT && row->item.gap_us > 0) {
+		int64_t slots = row->item.gap_us / s->model->info.slot_us;
+		if (row->heard && slots > 0)
+			begin_tail(s, row, false, slots);
+		else
+			end_gap(s, row);
+	}
+	return true;
+}
+
+static bool is_long(const struct row *row)
+{
+	return row->state == ROW_RUNS &&
+	       (row->prefix_due || (row->has_item && row->item.kind == LVX_FEED_PICTURE));
+}
+
+/* Puts a row's next run into the batch. False: it does not fit. */
+static bool put(struct lvx_scheduler *s, struct row *row)
+{
+	struct lvx_run *run = &s->runs[s->n_runs];
+	if (row->state == ROW_TAIL)
+		lvx_delayed_slot(&row->policy, s->silence, run);
+	else if (row->prefix_due)
+		lvx_delayed_prefix(&row->policy, row->prefix, row->n_prefix, run);
+	else if (row->item.kind == LVX_FEED_PICTURE)
+		lvx_delayed_picture(&row->policy, row->values, run);
+	else
+		lvx_delayed_slot(&row->policy, row->values, run);
+	if (run->n > s->room)
+		return false;
+	s->room -= run->n;
+	s->n_runs++;
+	return true;
+}
+
+/* At most max rows of a kind, from *first on, where the next batch goes on. */
+static void put_kind(struct lvx_scheduler *s, bool long_runs, uint32_t max, uint32_t *first)
+{
+	uint32_t begin = *first;
+	for (uint32_t k = 0; k < s->n_rows && max > 0; k++) {
+		uint32_t i = (begin + k) % s->n_rows;
+		struct row *row = &s->rows[i];
+		if (!row->ready || is_long(row) != long_runs)
+			continue;
+		if (!put(s, row))
+			return;
+		row->ready = false;
+		*first = (i + 1) % s->n_rows;
+		max--;
+	}
+}
+
+static void took(struct lvx_scheduler *s, const struct lvx_run *run, const struct lvx_output *o)
+{
+	struct row *row = &s->rows[run->row];
+	switch (run->kind) {
+	case LVX_RUN_PREFIX:
+		row->prefix_due = false;
+		break;
+	case LVX_RUN_PICTURE:
+		row->has_item = false;
+		break;
+	case LVX_RUN_SLOT:
+		lvx_delayed_took(&row->policy, run, o);
+		if (row->state == ROW_TAIL) {
+			lvx_script_slot(&row->script, run->want_lanes, o, LVX_NOT_TIMED);
+			step_tail(s, row);
+			break;
+		}
+		row->has_item = false;
+		row->heard = true;
+		lvx_script_slot(&row->script, run->want_lanes, o, row->item.pts_us);
+		break;
+	}
+}
+
+enum lvx_status lvx_scheduler_tick(struct lvx_scheduler *s, uint32_t *n_done)
+{
+	uint32_t n_long = 0;
+	*n_done = 0;
+	s->n_runs = 0;
+	s->room = s->max_positions;
+	for (uint32_t i = 0; i < s->n_rows; i++) {
+		s->rows[i].ready = get_input(s, &s->rows[i]);
+		n_long += s->rows[i].ready && is_long(&s->rows[i]);
+	}
+	/* One long run first, so that slots never keep it out for good. */
+	put_kind(s, true, 1, &s->first_long);
+	put_kind(s, false, s->n_rows, &s->first_slot);
+	if (n_long > LONG_SHARE)
+		put_kind(s, true, (n_long - 1) / LONG_SHARE, &s->first_long);
+	if (s->n_runs == 0)
+		return LVX_OK;
+	enum lvx_status st = lvx_runner_step(s->runner, s->runs, s->n_runs, s->outputs);
+	if (st != LVX_OK)
+		return st;
+	for (uint32_t i = 0; i < s->n_runs; i++)
+		took(s, &s->runs[i], &s->outputs[i]);
+	*n_done = s->n_runs;
+	return LVX_OK;
+}

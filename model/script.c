@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/script.h"
+
+#include "model/model_priv.h"
+
+#include <string.h>
+
+enum {
+	SLOTS_KEPT = LVX_DELAY_MAX + 2,
+	SETTLE_SLOTS = 4,  /* a lane that says nothing for so long has said the utterance */
+	CLOSE_SECONDS = 2, /* later the pause belongs to another utterance */
+	LETTER_US = 60000, /* a guess at how long a word takes to say */
+	WORD_MIN_US = 80000,
+	WORD_MAX_US = 1500000,
+};
+
+void lvx_script_init(
+	struct lvx_script *s, const struct lvx_model *model, lvx_event_fn on_event, void *user)
+{
+	memset(s, 0, sizeof(*s));
+	s->model = model;
+	s->on_event = on_event;
+	s->user = user;
+	lvx_script_restart(s);
+}
+
+void lvx_script_restart(struct lvx_script *s)
+{
+	s->n = 0;
+	for (uint32_t i = 0; i < LVX_LANES_MAX; i++) {
+		struct lvx_script_lane *lane = &s->lanes[i];
+		lvx_words_init(&lane->words);
+		lane->script = s;
+		lane->segment_open = false;
+		lane->close_from = lane->close_until = 0;
+	}
+	bool speech = s->activity.speech;
+	lvx_activity_init(&s->activity, s->model->info.slot_us);
+	s->activity.speech = speech; /* what was told last */
+}
+
+static void send(struct lvx_script *s, struct lvx_event *e)
+{
+	e->heard_us = s->heard_us;
+	s->on_event(s->user, e);
+}
+
+static void send_activity(
+	struct lvx_script *s, uint32_t lane, bool segment_end, struct lvx_activity_news news)
+{
+	struct lvx_event e = {.kind = LVX_EVENT_ACTIVITY,
+		.lane = lane,
+		.start_us = s->heard_us,
+		.end_us = s->heard_us,
+		.segment_end = segment_end,
+		.speech = s->activity.speech,
+		.utterance_end = news.utterance_end,
+		.speaker_change = news.speaker_change};
+	send(s, &e);
+}
+
+static int64_t max(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void on_word(void *user, const struct lvx_word *word)
+{
+	struct lvx_script_lane *lane = user;
+	struct lvx_script *s = lane->script;
+	int64_t took_us = (int64_t)word->n_letters * LETTER_US;
+	took_us = took_us < WORD_MIN_US   ? WORD_MIN_US
+		  : took_us > WORD_MAX_US ? WORD_MAX_US
+					  : took_us;
+	int64_t end_us = max(word->end_us, lane->last_end_us);
+	int64_t start_us = max(end_us - took_us, max(lane->last_end_us, lane->stretch_us));
+	struct lvx_event e = {.kind = LVX_EVENT_WORD,
+		.lane = (uint32_t)(lane - s->lanes),
+		.text = word->text,
+		.start_us = start_us < end_us ? start_us : end_us,
+		.end_us = end_us,
+		.confidence = word->confidence,
+		.segment_end = word->ends_sentence};
+	lane->last_end_us = end_us;
+	lane->segment_open = !word->ends_sentence;
+	send(s, &e);
+}
+
+/* Which slot has just been heard, and of which the words begin now. */
+static void note_time(struct lvx_script *s, int64_t pts_us)
+{
+	const struct lvx_model_info *info = &s->model->info;
+	if (pts_us != LVX_NOT_TIMED) {
+		if (s->n == 0)
+			s->stretch_us = pts_us;
+		s->heard_us = pts_us + info->slot_us;
+	}
+	s->slots[s->n % SLOTS_KEPT].end_us = s->heard_us;
+	s->slots[s->n % SLOTS_KEPT].stretch_us = s->stretch_us;
+	s->n++;
+}
+
+static void close_segment(struct lvx_script *s, uint32_t lane)
+{
+	s->lanes[lane].segment_open = false;
+	s->lanes[lane].close_until = 0;
+	send_activity(s, lane, true, (struct lvx_activity_news){0});
+}
+
+static bool is_over(const struct lvx_script *s, const struct lvx_script_lane *lane)
+{
+	if (!lane->segment_open || lane->words.len > 0)
+		return false;
+	if (lane->words.idle >= s->activity.second && lvx_activity_is_quiet(&s->activity))
+		return true;
+	return lane->words.idle >= SETTLE_SLOTS && s->n >= lane->close_from &&
+	       s->n < lane->close_until;
+}
+
+void lvx_script_slot(
+	struct lvx_script *s, uint32_t lanes, const struct lvx_output *out, int64_t pts_us)
+{
+	const struct lvx_model_info *info = &s->model->info;
+	note_time(s, pts_us);
+	uint64_t back = info->delay_slots + 1, now = s->n - 1;
+	uint64_t spoken = (now > back ? now - back : 0) % SLOTS_KEPT;
+	for (uint32_t i = 0; i < info->n_lanes; i++) {
+		struct lvx_script_lane *lane = &s->lanes[i];
+		if (!(lanes >> i & 1))
+			continue;
+		if (lane->words.len == 0)
+			lane->stretch_us = s->slots[spoken].stretch_us;
+		lvx_words_token(&lane->words, s->model->tokenizer, out->token[i], out->logprob[i],
+			s->slots[spoken].end_us, on_word, lane);
+	}
+	struct lvx_activity_news news = lvx_activity_slot(&s->activity, out->activity);
+	if (news.any)
+		send_activity(s, 0, false, news);
+	for (uint32_t i = 0; i < info->n_lanes; i++) {
+		struct lvx_script_lane *lane = &s->lanes[i];
+		if (news.utterance_end) {
+			lane->close_from = s->n + SETTLE_SLOTS;
+			lane->close_until = s->n + CLOSE_SECONDS * s->activity.second;
+		}
+		if (is_over(s, lane) || (lane->segment_open && !(lanes >> i & 1)))
+			close_segment(s, i);
+	}
+}
+
+bool lvx_script_is_quiet(const struct lvx_script *s, uint32_t lanes, uint32_t n_slots)
+{
+	for (uint32_t i = 0; i < s->model->info.n_lanes; i++)
+		if ((lanes >> i & 1) && s->lanes[i].words.idle < n_slots)
+			return false;
+	return true;
+}
+
+void lvx_script_drop_lane(struct lvx_script *s, uint32_t lane)
+{
+	lvx_words_drop(&s->lanes[lane].words);
+}
+
+void lvx_script_flush(struct lvx_script *s)
+{
+	for (uint32_t i = 0; i < s->model->info.n_lanes; i++) {
+		lvx_words_flush(&s->lanes[i].words, on_word, &s->lanes[i]);
+		if (s->lanes[i].segment_open)
+			close_segment(s, i);
+	}
+}
+
+void lvx_script_gap(struct lvx_script *s, int64_t start_us, int64_t end_us)
+{
+	struct lvx_event e = {.kind = LVX_EVENT_GAP, .start_us = start_us, .end_us = end_us};
+	s->stretch_us = end_us;
+	send(s, &e);
+}
+
+void lvx_script_end(struct lvx_script *s)
+{
+	lvx_script_flush(s);
+	struct lvx_event e = {
+		.kind = LVX_EVENT_END, .start_us = s->heard_us, .end_us = s->heard_us};
+	send(s, &e);
+}

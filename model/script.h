@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one row says: the outputs of its slots become events with times on the
+ * stream's timeline. In the caller's memory; no allocation.
+ *
+ * Time: a word's first token comes delay_slots + 1 after the slot in which the
+ * word ended (docs/MODEL.md section 4), so the end of that slot is the latest
+ * moment at which it can have ended. It began at most as long ago as a word of
+ * its letters takes, not before the lane's last word and not before a gap.
+ *
+ * Segments: a lane's segment ends with a word that ends a sentence, or, where
+ * an utterance ends without one, by an ACTIVITY event of that lane with
+ * segment_end, once the lane has said what was still to come.
+ */
+#ifndef LVX_MODEL_SCRIPT_H
+#define LVX_MODEL_SCRIPT_H
+
+#include "model/activity.h"
+#include "model/scheduler.h"
+#include "model/words.h"
+
+enum { LVX_DELAY_MAX = 200 };   /* slots; config.c allows no more */
+#define LVX_NOT_TIMED INT64_MIN /* a slot of silence that is not on the timeline */
+
+struct lvx_script_lane {
+	struct lvx_words words;
+	int64_t last_end_us;
+	bool segment_open;
+	uint64_t close_from, close_until; /* slots in which a pause may close the segment */
+	/* For the word callback. */
+	struct lvx_script *script;
+	int64_t stretch_us;
+};
+
+struct lvx_script {
+	const struct lvx_model *model;
+	lvx_event_fn on_event;
+	void *user;
+	struct {
+		int64_t end_us;
+		int64_t stretch_us; /* where the time without a gap began */
+	} slots[LVX_DELAY_MAX + 2]; /* the last ones, by n % their number */
+	uint64_t n;                 /* slots of this context */
+	int64_t heard_us, stretch_us;
+	struct lvx_script_lane lanes[LVX_LANES_MAX];
+	struct lvx_activity activity;
+};
+
+void lvx_script_init(
+	struct lvx_script *s, const struct lvx_model *model, lvx_event_fn on_event, void *user);
+/*
+ * The output of a slot. pts_us: where it starts, or LVX_NOT_TIMED. lanes: those
+ * that are on.
+ */
+void lvx_script_slot(
+	struct lvx_script *s, uint32_t lanes, const struct lvx_output *out, int64_t pts_us);
+/* These lanes have said nothing for so many slots. */
+bool lvx_script_is_quiet(const struct lvx_script *s, uint32_t lanes, uint32_t n_slots);
+void lvx_script_drop_lane(struct lvx_script *s, uint32_t lane); /* half a word is forgotten */
+/* Gives out the words that are open and ends the segments. */
+void lvx_script_flush(struct lvx_script *s);
+/* Tells of a gap; what comes next starts at end_us. */
+void lvx_script_gap(struct lvx_script *s, int64_t start_us, int64_t end_us);
+void lvx_script_restart(struct lvx_script *s); /* the row's context is empty again */
+void lvx_script_end(struct lvx_script *s);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/words.h"
+
+#include <math.h>
+#include <string.h>
+
+#define WORD_END "\xe2\x96\x81"
+#define REPLACEMENT "\xef\xbf\xbd"
+
+enum { IDLE_MAX = 12 }; /* slots that an open word waits for its end */
+
+void lvx_words_init(struct lvx_words *w)
+{
+	memset(w, 0, sizeof(*w));
+	w->idle = UINT32_MAX / 2; /* it has said nothing for ever */
+}
+
+void lvx_words_drop(struct lvx_words *w)
+{
+	w->len = 0;
+	w->n_tokens = 0;
+	w->sum = 0;
+}
+
+/* Bytes of the character that begins with c, and what its second byte may be (Unicode 15,
+ * table 3-7). 0: nothing begins with c. */
+static size_t lead(unsigned char c, unsigned char *lo, unsigned char *hi)
+{
+	*lo = 0x80;
+	*hi = 0xbf;
+	if (c < 0x80)
+		return 1;
+	if (c >= 0xc2 && c <= 0xdf)
+		return 2;
+	if (c >= 0xe0 && c <= 0xef) {
+		*lo = c == 0xe0 ? 0xa0 : 0x80;
+		*hi = c == 0xed ? 0x9f : 0xbf;
+		return 3;
+	}
+	if (c >= 0xf0 && c <= 0xf4) {
+		*lo = c == 0xf0 ? 0x90 : 0x80;
+		*hi = c == 0xf4 ? 0x8f : 0xbf;
+		return 4;
+	}
+	return 0;
+}
+
+/* Length of the character at s; 0: it is none. *cut: it may be one once more bytes are there. */
+static size_t char_len(const char *s, size_t left, bool *cut)
+{
+	unsigned char lo, hi;
+	size_t want = lead((unsigned char)s[0], &lo, &hi);
+	*cut = false;
+	for (size_t i = 1; i < want; i++) {
+		if (i == left) {
+			*cut = true;
+			return 0;
+		}
+		unsigned char c = (unsigned char)s[i];
+		if (c < lo || c > hi)
+			return 0;
+		lo = 0x80;
+		hi = 0xbf;
+	}
+	return want;
+}
+
+/* Copies as valid UTF-8; returns the bytes written. */
+static size_t repair(char *out, const char *s, size_t len, uint32_t *n_letters)
+{
+	size_t at = 0;
+	*n_letters = 0;
+	for (size_t i = 0; i < len; ++*n_letters) {
+		bool cut;
+		size_t n = char_len(s + i, len - i, &cut);
+		memcpy(out + at, n ? s + i : REPLACEMENT, n ? n : 3);
+		at += n ? n : 3;
+		/* What is left of a character that breaks off makes one mark, not one a byte. */
+		i += n ? n : cut ? len - i : 1;
+	}
+	out[at] = '\0';
+	return at;
+}
+
+static bool ends_with(const char *s, size_t len, const char *end)
+{
+	size_t n = strlen(end);
+	return len >= n && memcmp(s + len - n, end, n) == 0;
+}
+
+static size_t without_closing(const char *s, size_t len)
+{
+	static const char *const closing[] = {"\"", "'", ")", "]", "}", "\xc2\xbb", "\xc2\xab",
+		"\xe2\x80\x9c", "\xe2\x80\x9d", "\xe2\x80\x98", "\xe2\x80\x99", "\xe2\x80\xba",
+		"\xe2\x80\xb9"};
+	for (size_t i = 0; i < sizeof(closing) / sizeof(closing[0]); i++) {
+		if (ends_with(s, len, closing[i])) {
+			len -= strlen(closing[i]);
+			i = (size_t)-1; /* from the first again */
+		}
+	}
+	return len;
+}
+
+/* What stands before a full stop and does not end a sentence. */
+static bool is_abbreviation(const char *s, size_t len)
+{
+	static const char *const known[] = {"Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Rev", "Gen",
+		"Sen", "Gov", "Capt", "Lt", "Col", "Sgt", "vs", "Nr", "Hr", "Fr", "bzw", "ca"};
+	bool cut;
+	while (len > 0 && (*s == '(' || *s == '"' || *s == '\'')) {
+		s++;
+		len--;
+	}
+	if (len == 0 || (*s >= '0' && *s <= '9'))
+		return false;
+	if (char_len(s, len, &cut) == len || memchr(s, '.', len))
+		return true;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strlen(known[i]) == len && memcmp(known[i], s, len) == 0)
+			return true;
+	return false;
+}
+
+bool lvx_word_ends_sentence(const char *s, size_t len)
+{
+	len = without_closing(s, len);
+	if (ends_with(s, len, "?") || ends_with(s, len, "!") || ends_with(s, len, "..") ||
+		ends_with(s, len, "\xe2\x80\xa6"))
+		return true;
+	return ends_with(s, len, ".") && !is_abbreviation(s, len - 1);
+}
+
+/* Gives out the first len bytes of what is open. */
+static void give(struct lvx_words *w, uint32_t len, lvx_word_fn fn, void *user)
+{
+	char text[LVX_WORD_MAX_BYTES * 3 + 1];
+	if (len == 0)
+		return;
+	struct lvx_word word = {.text = text, .end_us = w->end_us};
+	size_t n = repair(text, w->text, len, &word.n_letters);
+	double p = exp(w->sum / (w->n_tokens ? w->n_tokens : 1));
+	word.confidence = p >= 1.0 ? 1.0f : p > 0.0 ? (float)p : 0.0f; /* NaN: 0 */
+	word.ends_sentence = lvx_word_ends_sentence(text, n);
+	fn(user, &word);
+	memmove(w->text, w->text + len, w->len - len);
+	w->len -= len;
+}
+
+void lvx_words_flush(struct lvx_words *w, lvx_word_fn fn, void *user)
+{
+	give(w, w->len, fn, user);
+	lvx_words_drop(w);
+}
+
+/* How much of a full buffer is whole characters. */
+static uint32_t whole(const struct lvx_words *w)
+{
+	uint32_t at = 0;
+	while (at < w->len) {
+		bool cut;
+		size_t n = char_len(w->text + at, w->len - at, &cut);
+		if (cut && at > 0)
+			break;
+		at += n ? (uint32_t)n : 1;
+	}
+	return at < w->len ? at : w->len;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+void lvx_words_token(struct lvx_words *w, const struct lvx_tokenizer *tok, int32_t token,
+	float logprob, int64_t end_us, lvx_word_fn fn, void *user)
+{
+	size_t len;
+	bool ends_word;
+	const char *piece = lvx_tokenizer_piece(tok, token, &len, &ends_word);
+	if (len == 0 && !ends_word) {
+		if (w->idle < UINT32_MAX)
+			w->idle++;
+		if (w->len > 0 && w->idle > IDLE_MAX)
+			lvx_words_flush(w, fn, user);
+		return;
+	}
+	w->idle = 0;
+	if (w->len == 0) {
+		lvx_words_drop(w);
+		w->end_us = end_us;
+	}
+	w->sum += logprob;
+	w->n_tokens++;
+	for (size_t i = 0; i < len; i++) {
+		bool space = is_space(piece[i]);
+		if (!space && ((unsigned char)piece[i] < 0x20 || piece[i] == 0x7f))
+			continue; /* control characters say nothing */
+		if (!space)
+			w->text[w->len++] = piece[i];
+		if (ends_with(w->text, w->len, WORD_END)) {
+			w->len -= 3;
+			space = true;
+		}
+		if (space || w->len == LVX_WORD_MAX_BYTES) {
+			give(w, space ? w->len : whole(w), fn, user);
+			/* What follows begins with this token. */
+			w->sum = logprob;
+			w->n_tokens = 1;
+			w->end_us = end_us;
+		}
+	}
+	if (ends_word)
+		lvx_words_flush(w, fn, user);
+}
