@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows, batches and policy, over a runner that says what it is told to. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_runner.h"
+
+static struct lvx_model *model;
+static struct lvx_runner *runner;
+static struct lvx_scheduler *sched;
+
+/* ---- allocations on the tick path: the linker sends them here ---- */
+
+static bool in_tick;
+static unsigned n_allocations;
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+	n_allocations += in_tick;
+	return __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	n_allocations += in_tick;
+	return __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	n_allocations += in_tick;
+	return __real_realloc(p, n);
+}
+
+static uint32_t tick(void)
+{
+	uint32_t n;
+	in_tick = true;
+	enum lvx_status st = lvx_scheduler_tick(sched, &n);
+	in_tick = false;
+	assert_int_equal(st, LVX_OK);
+	assert_int_equal(n_allocations, 0);
+	return n;
+}
+
+static void tick_until_idle(void)
+{
+	for (int i = 0; i < 4000; i++)
+		if (tick() == 0)
+			return;
+	fail_msg("the scheduler does not come to rest");
+}
+
+static void add(struct fake_row *r)
+{
+	struct lvx_error err = {0};
+	if (lvx_scheduler_add(sched, &r->params, &r->index, &err) != LVX_OK)
+		fail_msg("%s", err.msg);
+}
+
+static void finish(struct fake_row *r)
+{
+	r->items[r->n_items++].what = FINISH;
+	tick_until_idle();
+}
+
+static const struct lvx_run *step_run(uint32_t step, uint32_t i)
+{
+	assert_true(step < runner->n_steps && i < runner->steps[step].n);
+	return &runner->steps[step].runs[i];
+}
+
+static void open_scheduler(uint32_t n_rows, uint32_t max_positions)
+{
+	lvx_scheduler_destroy(sched);
+	free(runner);
+	runner = calloc(1, sizeof(*runner));
+	runner->max_positions = max_positions;
+	assert_int_equal(lvx_scheduler_create(&sched, model, runner, n_rows, NULL), LVX_OK);
+}
+
+static int before(void **state)
+{
+	(void)state;
+	model = fake_model(true);
+	open_scheduler(FAKE_ROWS, 400);
+	return 0;
+}
+
+static int after(void **state)
+{
+	(void)state;
+	lvx_scheduler_destroy(sched);
+	sched = NULL;
+	free(runner);
+	runner = NULL;
+	fake_model_free(model);
+	return 0;
+}
+
+/* ---- what is said ---- */
+
+static int32_t say_words(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row;
+	if (lane != CAPTION)
+		return PAD;
+	return slot == 10 ? HELLO : slot == 30 ? WOR : slot == 31 ? LD : slot == 32 ? STOP : PAD;
+}
+
+static void act_speech(uint32_t row, int64_t slot, float *p)
+{
+	(void)row, (void)slot;
+	p[0] = 1;
+}
+
+static void test_words(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	runner->say = say_words;
+	runner->act = act_speech;
+	runner->logprob = -0.5f;
+	fake_slots(r, 28); /* the last words come out of the silence after the end */
+	add(r);
+	finish(r);
+	assert_string_equal(fake_words(r, CAPTION), "hello world done.|");
+	const struct fake_event *hello = fake_nth(r, LVX_EVENT_WORD, 0);
+	/* Its token came in slot 10, so it ended in slot 10 - 5 - 1. */
+	assert_int_equal(hello->e.end_us, 5 * FAKE_SLOT_US);
+	assert_int_equal(hello->e.start_us, 5 * FAKE_SLOT_US - 5 * 60000);
+	assert_int_equal(hello->e.heard_us, 11 * FAKE_SLOT_US);
+	assert_true(hello->e.confidence > 0.6f && hello->e.confidence < 0.61f);
+	assert_false(hello->e.segment_end);
+	const struct fake_event *world = fake_nth(r, LVX_EVENT_WORD, 1);
+	assert_int_equal(world->e.end_us, 25 * FAKE_SLOT_US);
+	const struct fake_event *done = fake_nth(r, LVX_EVENT_WORD, 2);
+	assert_int_equal(done->e.end_us, 27 * FAKE_SLOT_US);
+	assert_int_equal(done->e.start_us, world->e.end_us); /* not before the last word's end */
+	assert_int_equal(done->e.heard_us, 28 * FAKE_SLOT_US);
+	assert_int_equal(fake_count(r, LVX_EVENT_END), 1);
+	assert_int_equal(r->events[r->n_events - 1].e.kind, LVX_EVENT_END);
+	assert_int_equal(tick(), 0);
+	fake_row_free(r);
+}
+
+static int32_t say_early(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row, (void)lane;
+	return slot < 4 ? HELLO : PAD;
+}
+
+/* Words said before anything can have been heard, and words at the very end. */
+static void test_times(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(7);
+	runner->say = say_early;
+	r->params.translate_to = "de";
+	fake_slots(r, 3);
+	add(r);
+	finish(r);
+	int64_t last[3] = {0};
+	assert_int_equal(fake_count(r, LVX_EVENT_WORD), 12);
+	for (uint32_t i = 0; i < 12; i++) {
+		const struct lvx_event *e = &fake_nth(r, LVX_EVENT_WORD, i)->e;
+		assert_true(e->start_us >= last[e->lane] && e->end_us >= e->start_us);
+		assert_true(e->end_us <= 3 * FAKE_SLOT_US);
+		last[e->lane] = e->end_us;
+	}
+	fake_row_free(r);
+
+	/* A queue of words longer than the silence: all of it comes out, none later than the sound.
+	 */
+	struct fake_row *empty = fake_row(1);
+	add(empty);
+	finish(empty);
+	assert_int_equal(empty->n_events, 1); /* nothing was heard: the end at once */
+	assert_int_equal(empty->events[0].e.kind, LVX_EVENT_END);
+	fake_row_free(empty);
+}
+
+static int32_t say_queue(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row;
+	return lane == TRANSLATION && slot >= 8 && slot < 38 ? HELLO : PAD;
+}
+
+static void test_tail(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(3);
+	r->params.translate_to = "de";
+	runner->say = say_queue;
+	fake_slots(r, 10);
+	add(r);
+	finish(r);
+	assert_int_equal(fake_count(r, LVX_EVENT_WORD), 30);
+	assert_int_equal(runner->n_steps, 38 + 3);
+	/* Silence is what the front end makes of zeros: (log10(1e-6) + 2) / 2. */
+	assert_true(runner->steps[9].first[0] == 7.0f);
+	for (uint32_t i = 10; i < runner->n_steps; i++)
+		assert_true(runner->steps[i].first[0] == -2.0f);
+	assert_int_equal(r->events[r->n_events - 2].e.segment_end, true);
+	fake_row_free(r);
+}
+
+/* ---- the policy ---- */
+
+static int32_t say_number(uint32_t row, int64_t slot, uint32_t lane)
+{
+	return BYTE('a' + (int)((row * 7 + (uint32_t)slot * 3 + lane) % 26));
+}
+
+static void test_feedback(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1 << CAPTION | 1 << DESCRIPTION);
+	r->params.translate_to = "de";
+	runner->say = say_number;
+	fake_slots(r, 6);
+	add(r);
+	tick_until_idle();
+	for (uint32_t i = 0; i < 6; i++) {
+		const struct fake_step *s = &runner->steps[i];
+		assert_int_equal(s->runs[0].want_lanes, 5);
+		assert_int_equal(s->fed[0][0], i ? say_number(0, i - 1, 0) : PAD);
+		assert_int_equal(s->fed[0][1], PAD);
+		assert_int_equal(s->fed[0][2], i ? say_number(0, i - 1, 2) : PAD);
+		assert_int_equal(s->runs[0].n_conditions, 1);
+		assert_int_equal(s->conditions[0][0], 1); /* style:cased */
+	}
+	/* The translation joins, the description leaves. Lanes that do not exist are ignored. */
+	lvx_scheduler_set_lanes(sched, r->index, 0xfffffff0u | 3);
+	fake_slots(r, 2);
+	tick_until_idle();
+	const struct fake_step *s = &runner->steps[6];
+	assert_int_equal(s->runs[0].want_lanes, 3);
+	assert_int_equal(s->fed[0][0], say_number(0, 5, 0));
+	assert_int_equal(s->fed[0][1], PAD);
+	assert_int_equal(s->fed[0][2], PAD);
+	assert_int_equal(s->runs[0].n_conditions, 2);
+	assert_int_equal(s->conditions[0][1], 2); /* to:de */
+	assert_int_equal(runner->steps[7].fed[0][1], say_number(0, 6, 1));
+	lvx_scheduler_set_lanes(sched, r->index, 0);
+	lvx_scheduler_set_lanes(sched, 99, 1);
+	fake_slots(r, 1);
+	tick_until_idle();
+	assert_int_equal(runner->steps[8].runs[0].want_lanes, 0);
+	assert_int_equal(runner->steps[8].runs[0].n_conditions, 1);
+	fake_row_free(r);
+}
+
+/* Half a word of a lane that leaves is forgotten, and its segment is ended. */
+static int32_t say_half(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row, (void)lane;
+	return slot == 2 ? HELLO : slot == 3 ? WOR : slot == 20 ? LD : PAD;
+}
+
+static void test_lane_leaves(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	runner->say = say_half;
+	fake_slots(r, 4);
+	add(r);
+	tick_until_idle();
+	lvx_scheduler_set_lanes(sched, r->index, 0);
+	assert_int_equal(r->n_events, 1); /* events come inside ticks only */
+	fake_slots(r, 10);
+	tick_until_idle();
+	assert_string_equal(fake_words(r, CAPTION), "hello|");
+	lvx_scheduler_set_lanes(sched, r->index, 1);
+	fake_slots(r, 10);
+	finish(r);
+	assert_string_equal(fake_words(r, CAPTION), "hello| ld|");
+	fake_row_free(r);
+}
+
+static void test_no_conditions(void **state)
+{
+	(void)state;
+	fake_model_free(model);
+	model = fake_model(false);
+	open_scheduler(1, 60);
+	struct fake_row *r = fake_row(7);
+	r->params.translate_to = "fr";
+	fake_slots(r, 1);
+	add(r);
+	tick();
+	assert_int_equal(step_run(0, 0)->n_conditions, 0);
+	assert_int_equal(step_run(0, 0)->want_lanes, 7);
+	fake_row_free(r);
+}
+
+static void test_refusals(void **state)
+{
+	(void)state;
+	struct lvx_error err;
+	struct fake_row *r = fake_row(8);
+	assert_int_equal(lvx_scheduler_add(sched, &r->params, &r->index, &err), LVX_EINVAL);
+	r->params.lanes = 7;
+	r->params.translate_to = "xx";
+	assert_int_equal(lvx_scheduler_add(sched, &r->params, &r->index, &err), LVX_EINVAL);
+	assert_string_equal(err.msg, "translate_to is 'xx'; model fake knows de, fr");
+	r->params.translate_to = NULL; /* then there is no translation */
+	fake_slots(r, 1);
+	add(r);
+	tick();
+	assert_int_equal(step_run(0, 0)->want_lanes, 5);
+	for (uint32_t i = 1; i < FAKE_ROWS; i++)
+		add(r);
+	assert_int_equal(lvx_scheduler_add(sched, &r->params, &r->index, &err), LVX_ELIMIT);
+	lvx_scheduler_remove(sched, 3);
+	lvx_scheduler_remove(sched, 99);
+	add(r);
+	assert_int_equal(r->index, 3);
+	fake_row_free(r);
+}
+
+static void test_prefix(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	/* Two tokens and three; of the next two one would fit, so that word stays out. */
+	r->params.prefix = " a\n\u00e9 z\tworld ";
+	fake_slots(r, 2);
+	add(r);
+	tick_until_idle();
+	const struct lvx_run *run = step_run(0, 0);
+	assert_int_equal(run->kind, LVX_RUN_PREFIX);
+	assert_int_equal(run->n, 5);
+	assert_int_equal(run->position, -5);
+	assert_int_equal(run->n_conditions, 1);
+	assert_int_equal(run->tokens[0], A_SINGLE);
+	assert_int_equal(run->tokens[4], END_MARK);
+	assert_int_equal(step_run(1, 0)->kind, LVX_RUN_SLOT);
+	lvx_scheduler_remove(sched, r->index);
+	/* No word fits, and there is none: no prefix. */
+	static const char *const none[] = {"hellohello", " \t", ""};
+	for (int i = 0; i < 3; i++) {
+		r->params.prefix = none[i];
+		fake_slots(r, 1);
+		add(r);
+		tick_until_idle();
+		assert_int_equal(step_run(runner->n_steps - 1, 0)->kind, LVX_RUN_SLOT);
+		lvx_scheduler_remove(sched, r->index);
+	}
+	fake_row_free(r);
+}
+
+/* ---- gaps ---- */
+
+static int32_t say_at_9(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row, (void)lane;
+	return slot == 3 ? HELLO : slot == 12 ? WOR : slot == 13 ? LD : PAD;
+}
+
+static void test_gaps(void **state)
+{
+	(void)state;
+	/* Shorter than the delay: as much silence as there is time, the word goes on. */
+	static const struct {
+		int64_t gap_us;
+		uint32_t n_silent, n_resets;
+	} cases[] = {{20000, 0, 0}, {200000, 2, 0}, {560000, 7, 0}, {1000000, 9, 0},
+		{FAKE_WINDOW * FAKE_SLOT_US, 9, 0}, {FAKE_WINDOW * FAKE_SLOT_US + 1, 9, 1},
+		{3600000000, 9, 1}};
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		open_scheduler(2, 100);
+		struct fake_row *r = fake_row(1);
+		runner->say = say_at_9;
+		r->params.prefix = "a";
+		fake_slots(r, 10);
+		fake_gap(r, cases[c].gap_us);
+		fake_slots(r, 14);
+		add(r);
+		tick_until_idle();
+		uint32_t silent = 0, prefixes = 0;
+		for (uint32_t i = 0; i < runner->n_steps; i++) {
+			silent += runner->steps[i].first[0] == -2.0f;
+			prefixes += step_run(i, 0)->kind == LVX_RUN_PREFIX;
+		}
+		assert_int_equal(silent, cases[c].n_silent);
+		assert_int_equal(runner->n_resets, 1 + cases[c].n_resets);
+		assert_int_equal(prefixes, 1 + cases[c].n_resets);
+		assert_int_equal(fake_count(r, LVX_EVENT_GAP), 1);
+		const struct lvx_event *gap = &fake_nth(r, LVX_EVENT_GAP, 0)->e;
+		assert_int_equal(gap->start_us, 10 * FAKE_SLOT_US);
+		assert_int_equal(gap->end_us, 10 * FAKE_SLOT_US + cases[c].gap_us);
+		/* "world" was said in slot 6: before the gap, whatever comes in between. */
+		const struct fake_event *world = fake_nth(r, LVX_EVENT_WORD, 1);
+		assert_string_equal(world->text, "world");
+		assert_int_equal(world->e.end_us, 7 * FAKE_SLOT_US);
+		fake_row_free(r);
+	}
+}
+
+static int32_t say_at_17(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row, (void)lane;
+	return slot == 16 ? HELLO : slot == 18 ? STOP : PAD;
+}
+
+/* No word begins in time that is missing. */
+static void test_gap_times(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	runner->say = say_at_17;
+	fake_slots(r, 10);
+	fake_gap(r, 70000); /* before slot 10; "hello" ends in it */
+	fake_slots(r, 20);
+	add(r);
+	tick_until_idle();
+	const struct lvx_event *e = &fake_nth(r, LVX_EVENT_WORD, 0)->e;
+	assert_int_equal(e->start_us, 870000);
+	assert_int_equal(e->end_us, 950000);
+	/* A gap before the first slot is told, and nothing else. */
+	struct fake_row *late = fake_row(1);
+	fake_gap(late, 500000);
+	add(late);
+	tick_until_idle();
+	assert_int_equal(late->n_events, 1);
+	assert_int_equal(late->events[0].e.kind, LVX_EVENT_GAP);
+	fake_row_free(late);
+	fake_row_free(r);
+}
+
+/* ---- utterances ---- */
+
+static int32_t say_no_stop(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row;
+	return lane == DESCRIPTION ? PAD : slot == 12 + lane ? HELLO : PAD;
+}
+
+static void act_utterance(uint32_t row, int64_t slot, float *p)
+{
+	(void)row;
+	p[0] = slot < 7 ? 0.9f : 0.05f;
+	p[1] = slot >= 11 && slot < 16 ? 0.9f : 0.05f;
+	p[2] = slot == 2 ? 0.9f : 0.0f;
+}
+
+static void test_pause(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(7);
+	r->params.translate_to = "de";
+	runner->say = say_no_stop;
+	runner->act = act_utterance;
+	fake_slots(r, 60);
+	add(r);
+	tick_until_idle();
+	assert_string_equal(fake_words(r, CAPTION), "hello|");
+	assert_string_equal(fake_words(r, TRANSLATION), "hello|");
+	assert_string_equal(fake_words(r, DESCRIPTION), "");
+	/* Speech on, new speaker, speech off, utterance end, and an end of each lane's segment. */
+	assert_int_equal(fake_count(r, LVX_EVENT_ACTIVITY), 6);
+	assert_true(fake_nth(r, LVX_EVENT_ACTIVITY, 0)->e.speech);
+	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 0)->e.end_us, 2 * FAKE_SLOT_US);
+	assert_true(fake_nth(r, LVX_EVENT_ACTIVITY, 1)->e.speaker_change);
+	assert_false(fake_nth(r, LVX_EVENT_ACTIVITY, 2)->e.speech);
+	assert_true(fake_nth(r, LVX_EVENT_ACTIVITY, 3)->e.utterance_end);
+	assert_false(fake_nth(r, LVX_EVENT_ACTIVITY, 3)->e.segment_end);
+	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 4)->e.lane, CAPTION);
+	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 4)->e.end_us, 17 * FAKE_SLOT_US);
+	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 5)->e.lane, TRANSLATION);
+	finish(r);
+	assert_string_equal(fake_words(r, CAPTION), "hello|");
+	fake_row_free(r);
+}
+
+/* An activity head that never says anything: a second of silence does it. */
+static void test_silent_head(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	runner->say = say_no_stop;
+	fake_slots(r, 26);
+	add(r);
+	tick_until_idle();
+	assert_string_equal(fake_words(r, CAPTION), "hello|");
+	fake_row_free(r);
+}
+
+static void test_device(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	fake_slots(r, 2);
+	add(r);
+	tick();
+	runner->status = LVX_EDEVICE;
+	uint32_t n = 9;
+	assert_int_equal(lvx_scheduler_tick(sched, &n), LVX_EDEVICE);
+	assert_int_equal(n, 0);
+	lvx_scheduler_set_lanes(sched, r->index, 0);
+	lvx_scheduler_remove(sched, r->index);
+	fake_row_free(r);
+}
+
+static int32_t say_babble(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row, (void)slot;
+	return lane == CAPTION ? BYTE(0xe2) : A_SINGLE;
+}
+
+static void test_babble(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(7);
+	r->params.translate_to = "de";
+	runner->say = say_babble;
+	fake_slots(r, 300);
+	add(r);
+	finish(r);
+	assert_int_equal(
+		runner->n_steps, 300 + FAKE_DELAY + 1 + 50); /* the end comes all the same */
+	uint32_t n = fake_count(r, LVX_EVENT_WORD);
+	assert_in_range(n, 9, 20);
+	for (uint32_t i = 0; i < n; i++)
+		assert_true(strlen(fake_nth(r, LVX_EVENT_WORD, i)->text) <= 3 * 96);
+	assert_int_equal(fake_count(r, LVX_EVENT_END), 1);
+	fake_row_free(r);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, before, after)
+	const struct CMUnitTest tests[] = {
+		TEST(test_words),
+		TEST(test_times),
+		TEST(test_tail),
+		TEST(test_feedback),
+		TEST(test_lane_leaves),
+		TEST(test_no_conditions),
+		TEST(test_refusals),
+		TEST(test_prefix),
+		TEST(test_gaps),
+		TEST(test_gap_times),
+		TEST(test_pause),
+		TEST(test_silent_head),
+		TEST(test_device),
+		TEST(test_babble),
+	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
