@@ -232,6 +232,20 @@ static bool has_shape(const struct lvx_tensor *t, uint32_t rows, uint32_t cols)
 	return t->n_dims == 2 && t->dims[0] == rows && t->dims[1] == cols;
 }
 
+static enum lvx_status wrong_shape(
+	const struct lvx_weight *w, uint32_t cols, const char *where, struct lvx_error *err)
+{
+	char got[LVX_TENSOR_DIMS_MAX * 22] = "", rows[16] = "";
+	size_t at = 0;
+	for (uint32_t i = 0; i < w->data->n_dims; i++)
+		at += (size_t)snprintf(got + at, sizeof(got) - at, "%s%llu", i ? ", " : "",
+			(unsigned long long)w->data->dims[i]);
+	if (w->rows)
+		snprintf(rows, sizeof(rows), "%u, ", w->rows);
+	return lvx_fail(err, LVX_EINVAL, "%s: tensor '%s' has the shape [%s]; config.json wants [%s%u]",
+		where, w->name, got, rows, cols);
+}
+
 static enum lvx_status bind_one(struct lvx_weight *w, const struct lvx_safetensors *st,
 	const char *where, struct lvx_error *err)
 {
@@ -253,8 +267,7 @@ static enum lvx_status bind_one(struct lvx_weight *w, const struct lvx_safetenso
 			where, w->name, scale_name);
 	uint32_t stored = w->data->dtype == LVX_DTYPE_U8 ? w->cols / 2 : w->cols;
 	if (!has_shape(w->data, w->rows, stored))
-		return lvx_fail(err, LVX_EINVAL, "%s: tensor '%s' must have the shape [%u, %u]",
-			where, w->name, w->rows, stored);
+		return wrong_shape(w, stored, where, err);
 	if (w->scale && (w->scale->dtype != LVX_DTYPE_F16 || w->cols % 32 != 0 ||
 				!has_shape(w->scale, w->rows, w->cols / 32)))
 		return lvx_fail(err, LVX_EINVAL, "%s: tensor '%s' must be F16 [%u, %u]", where,

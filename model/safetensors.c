@@ -54,10 +54,10 @@ const char *lvx_dtype_name(enum lvx_dtype dtype)
 static enum lvx_status read_dtype(struct lvx_tensor *t, uint32_t *size, const json_t *entry,
 	const char *where, struct lvx_error *err)
 {
-	const char *name;
-	enum lvx_status status = lvx_json_str(entry, where, "dtype", true, &name, err);
-	if (status != LVX_OK)
-		return lvx_error_context(err, "tensor '%.100s'", t->name);
+	const char *name = json_string_value(json_object_get(entry, "dtype"));
+	if (!name)
+		return lvx_fail(err, LVX_EINVAL, "%s: tensor '%.100s': 'dtype' must be a string",
+			where, t->name);
 	for (size_t i = 0; i < sizeof(dtypes) / sizeof(dtypes[0]); i++) {
 		if (strcmp(dtypes[i].name, name) == 0) {
 			t->dtype = dtypes[i].dtype;

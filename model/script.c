@@ -130,7 +130,9 @@ void lvx_script_slot(
 			continue;
 		if (lane->words.len == 0)
 			lane->stretch_us = s->slots[spoken].stretch_us;
-		lvx_words_token(&lane->words, s->model->tokenizer, out->token[i], out->logprob[i],
+		/* PAD says nothing, whatever the tokenizer makes of it. */
+		int32_t token = out->token[i] == s->model->config.pad_token ? -1 : out->token[i];
+		lvx_words_token(&lane->words, s->model->tokenizer, token, out->logprob[i],
 			s->slots[spoken].end_us, on_word, lane);
 	}
 	struct lvx_activity_news news = lvx_activity_slot(&s->activity, out->activity);

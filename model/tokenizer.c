@@ -164,6 +164,8 @@ static enum lvx_status read_root(struct lvx_tokenizer *tok, const char *where,
 			where, type);
 	if (st == LVX_OK)
 		st = lvx_json_object(model, where, "vocab", true, &vocab, err);
+	if (st == LVX_OK && json_object_size(vocab) == 0)
+		st = lvx_fail(err, LVX_EINVAL, "%s: 'vocab' has no pieces", where);
 	if (st == LVX_OK)
 		st = read_vocab(tok, vocab, where, err);
 	if (st == LVX_OK)
