@@ -32,7 +32,7 @@ void lvx_script_restart(struct lvx_script *s)
 		lvx_words_init(&lane->words);
 		lane->script = s;
 		lane->segment_open = false;
-		lane->close_from = lane->close_until = 0;
+		lane->settle_from = 0;
 	}
 	bool speech = s->activity.speech;
 	lvx_activity_init(&s->activity, s->model->info.slot_us);
@@ -82,6 +82,8 @@ static void on_word(void *user, const struct lvx_word *word)
 		.confidence = word->confidence,
 		.segment_end = word->ends_sentence};
 	lane->last_end_us = end_us;
+	if (!lane->segment_open)
+		lane->close_until = 0; /* the pause was before this segment */
 	lane->segment_open = !word->ends_sentence;
 	send(s, &e);
 }
@@ -103,18 +105,23 @@ static void note_time(struct lvx_script *s, int64_t pts_us)
 static void close_segment(struct lvx_script *s, uint32_t lane)
 {
 	s->lanes[lane].segment_open = false;
-	s->lanes[lane].close_until = 0;
 	send_activity(s, lane, true, (struct lvx_activity_news){0});
 }
 
-static bool is_over(const struct lvx_script *s, const struct lvx_script_lane *lane)
+/* Has the lane said what belongs to the utterance that has ended? */
+static bool has_settled(struct lvx_script *s, struct lvx_script_lane *lane)
 {
-	if (!lane->segment_open || lane->words.len > 0)
+	if (lane->settle_from == 0 || s->n < lane->settle_from || lane->words.idle < SETTLE_SLOTS)
 		return false;
-	if (lane->words.idle >= s->activity.second && lvx_activity_is_quiet(&s->activity))
-		return true;
-	return lane->words.idle >= SETTLE_SLOTS && s->n >= lane->close_from &&
-	       s->n < lane->close_until;
+	lane->settle_from = 0; /* what it says later belongs to the next one */
+	return true;
+}
+
+static bool is_over(struct lvx_script *s, struct lvx_script_lane *lane)
+{
+	bool settled = has_settled(s, lane);
+	bool quiet = lane->words.idle >= s->activity.second && lvx_activity_is_quiet(&s->activity);
+	return lane->segment_open && lane->words.len == 0 && (settled || quiet);
 }
 
 void lvx_script_slot(
@@ -140,10 +147,8 @@ void lvx_script_slot(
 		send_activity(s, 0, false, news);
 	for (uint32_t i = 0; i < info->n_lanes; i++) {
 		struct lvx_script_lane *lane = &s->lanes[i];
-		if (news.utterance_end) {
-			lane->close_from = s->n + SETTLE_SLOTS;
-			lane->close_until = s->n + CLOSE_SECONDS * s->activity.second;
-		}
+		if (news.utterance_end)
+			lane->settle_from = s->n + SETTLE_SLOTS;
 		if (is_over(s, lane) || (lane->segment_open && !(lanes >> i & 1)))
 			close_segment(s, i);
 	}
