@@ -8,7 +8,6 @@
 enum {
 	SLOTS_KEPT = LVX_DELAY_MAX + 2,
 	SETTLE_SLOTS = 4,  /* a lane that says nothing for so long has said the utterance */
-	CLOSE_SECONDS = 2, /* later the pause belongs to another utterance */
 	LETTER_US = 60000, /* a guess at how long a word takes to say */
 	WORD_MIN_US = 80000,
 	WORD_MAX_US = 1500000,
@@ -82,8 +81,8 @@ static void on_word(void *user, const struct lvx_word *word)
 		.confidence = word->confidence,
 		.segment_end = word->ends_sentence};
 	lane->last_end_us = end_us;
-	if (!lane->segment_open)
-		lane->close_until = 0; /* the pause was before this segment */
+	if (word->ends_sentence)
+		lane->settle_from = 0; /* nothing is left for the pause to end */
 	lane->segment_open = !word->ends_sentence;
 	send(s, &e);
 }

@@ -26,7 +26,8 @@ struct lvx_script_lane {
 	struct lvx_words words;
 	int64_t last_end_us;
 	bool segment_open;
-	uint64_t close_from, close_until; /* slots in which a pause may close the segment */
+	uint64_t settle_from; /* an utterance has ended: from this slot on silence closes the
+				 segment */
 	/* For the word callback. */
 	struct lvx_script *script;
 	int64_t stretch_us;
