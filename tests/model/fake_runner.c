@@ -148,7 +148,7 @@ enum lvx_status lvx_runner_step(
 		memset(&out[i], 0, sizeof(out[i]));
 		for (uint32_t l = 0; l < LVX_LANES_MAX; l++) {
 			bool wanted = runs[i].want_lanes >> l & 1;
-			out[i].token[l] = PAD;
+			out[i].token[l] = model->config.pad_token;
 			if (wanted && r->say)
 				out[i].token[l] = r->say(runs[i].row, runs[i].position, l);
 			out[i].logprob[l] = r->logprob;
@@ -207,16 +207,18 @@ void fake_row_free(struct fake_row *r)
 	free(r);
 }
 
-static struct fake_item *add(struct fake_row *r)
+static struct fake_item *new_item(struct fake_row *r)
 {
 	assert_true(r->n_items < sizeof(r->items) / sizeof(r->items[0]));
+	r->items[r->n_items] = (struct fake_item){0};
 	return &r->items[r->n_items++];
 }
 
 void fake_slots(struct fake_row *r, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		*add(r) = (struct fake_item){.what = SLOT, .pts_us = r->next_pts_us, .value = 7};
+		*new_item(r) =
+			(struct fake_item){.what = SLOT, .pts_us = r->next_pts_us, .value = 7};
 		r->next_pts_us += FAKE_SLOT_US;
 	}
 }
@@ -230,13 +232,13 @@ void fake_gap(struct fake_row *r, int64_t gap_us)
 
 void fake_picture(struct fake_row *r)
 {
-	*add(r) = (struct fake_item){.what = PICTURE, .pts_us = r->next_pts_us, .value = 9};
+	*new_item(r) = (struct fake_item){.what = PICTURE, .pts_us = r->next_pts_us, .value = 9};
 }
 
 void fake_wait(struct fake_row *r, uint32_t ticks)
 {
 	for (uint32_t i = 0; i < ticks; i++)
-		*add(r) = (struct fake_item){.what = WAIT};
+		*new_item(r) = (struct fake_item){.what = WAIT};
 }
 
 const char *fake_words(const struct fake_row *r, uint32_t lane)
@@ -273,4 +275,70 @@ const struct fake_event *fake_nth(const struct fake_row *r, enum lvx_event_kind 
 			return &r->events[i];
 	fail_msg("there is no such event");
 	return NULL;
+}
+
+/* ---- a test ---- */
+
+struct lvx_model *model;
+struct lvx_runner *runner;
+struct lvx_scheduler *sched;
+bool in_tick;
+
+int fake_before(void **state)
+{
+	(void)state;
+	model = fake_model(true);
+	open_scheduler(FAKE_ROWS, 400);
+	return 0;
+}
+
+int fake_after(void **state)
+{
+	(void)state;
+	lvx_scheduler_destroy(sched);
+	sched = NULL;
+	free(runner);
+	runner = NULL;
+	fake_model_free(model);
+	return 0;
+}
+
+void open_scheduler(uint32_t n_rows, uint32_t max_positions)
+{
+	lvx_scheduler_destroy(sched);
+	free(runner);
+	runner = calloc(1, sizeof(*runner));
+	runner->max_positions = max_positions;
+	assert_int_equal(lvx_scheduler_create(&sched, model, runner, n_rows, NULL), LVX_OK);
+}
+
+uint32_t tick(void)
+{
+	uint32_t n;
+	in_tick = true;
+	enum lvx_status st = lvx_scheduler_tick(sched, &n);
+	in_tick = false;
+	assert_int_equal(st, LVX_OK);
+	return n;
+}
+
+void tick_until_idle(void)
+{
+	for (int i = 0; i < 4000; i++)
+		if (tick() == 0)
+			return;
+	fail_msg("the scheduler does not come to rest");
+}
+
+void add(struct fake_row *r)
+{
+	struct lvx_error err = {0};
+	if (lvx_scheduler_add(sched, &r->params, &r->index, &err) != LVX_OK)
+		fail_msg("%s", err.msg);
+}
+
+void finish(struct fake_row *r)
+{
+	new_item(r)->what = FINISH;
+	tick_until_idle();
 }

@@ -36,6 +36,18 @@ enum {
 };
 #define BYTE(b) (FIRST_BYTE + (b))
 
+/* What a test works with, from fake_before to fake_after. */
+extern struct lvx_model *model;
+extern struct lvx_runner *runner;
+extern struct lvx_scheduler *sched;
+extern bool in_tick;
+
+int fake_before(void **state); /* a scheduler of FAKE_ROWS rows, 400 positions */
+int fake_after(void **state);
+void open_scheduler(uint32_t n_rows, uint32_t max_positions); /* another one, and a runner */
+uint32_t tick(void); /* must not fail; the inputs worked off */
+void tick_until_idle(void);
+
 struct lvx_model *fake_model(bool conditions);
 void fake_model_free(struct lvx_model *model);
 
@@ -85,6 +97,8 @@ struct fake_row {
 };
 
 struct fake_row *fake_row(uint32_t lanes);
+void add(struct fake_row *r);    /* to the scheduler */
+void finish(struct fake_row *r); /* its feed ends; ticks until idle */
 void fake_row_free(struct fake_row *r);
 void fake_slots(struct fake_row *r, uint32_t n);
 void fake_gap(struct fake_row *r, int64_t gap_us); /* before the next slot */

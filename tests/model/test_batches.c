@@ -12,52 +12,20 @@
 
 #include "fake_runner.h"
 
-static struct lvx_model *model;
-static struct lvx_runner *runner;
-static struct lvx_scheduler *sched;
 static struct fake_row *rows[FAKE_ROWS];
-
-static void open_scheduler(uint32_t n_rows, uint32_t max_positions)
-{
-	lvx_scheduler_destroy(sched);
-	free(runner);
-	runner = calloc(1, sizeof(*runner));
-	runner->max_positions = max_positions;
-	assert_int_equal(lvx_scheduler_create(&sched, model, runner, n_rows, NULL), LVX_OK);
-}
 
 static int before(void **state)
 {
-	(void)state;
-	model = fake_model(true);
 	for (int i = 0; i < FAKE_ROWS; i++)
 		rows[i] = fake_row(1);
-	return 0;
+	return fake_before(state);
 }
 
 static int after(void **state)
 {
-	(void)state;
-	lvx_scheduler_destroy(sched);
-	sched = NULL;
-	free(runner);
-	runner = NULL;
-	fake_model_free(model);
 	for (int i = 0; i < FAKE_ROWS; i++)
 		fake_row_free(rows[i]);
-	return 0;
-}
-
-static void add(struct fake_row *r)
-{
-	assert_int_equal(lvx_scheduler_add(sched, &r->params, &r->index, NULL), LVX_OK);
-}
-
-static uint32_t tick(void)
-{
-	uint32_t n;
-	assert_int_equal(lvx_scheduler_tick(sched, &n), LVX_OK);
-	return n;
+	return fake_after(state);
 }
 
 static uint32_t count_kind(uint32_t step, enum lvx_run_kind kind)

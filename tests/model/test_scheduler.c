@@ -11,13 +11,8 @@
 
 #include "fake_runner.h"
 
-static struct lvx_model *model;
-static struct lvx_runner *runner;
-static struct lvx_scheduler *sched;
-
 /* ---- allocations on the tick path: the linker sends them here ---- */
 
-static bool in_tick;
 static unsigned n_allocations;
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -44,70 +39,16 @@ void *__wrap_realloc(void *p, size_t n)
 	return __real_realloc(p, n);
 }
 
-static uint32_t tick(void)
+static int after(void **state)
 {
-	uint32_t n;
-	in_tick = true;
-	enum lvx_status st = lvx_scheduler_tick(sched, &n);
-	in_tick = false;
-	assert_int_equal(st, LVX_OK);
 	assert_int_equal(n_allocations, 0);
-	return n;
-}
-
-static void tick_until_idle(void)
-{
-	for (int i = 0; i < 4000; i++)
-		if (tick() == 0)
-			return;
-	fail_msg("the scheduler does not come to rest");
-}
-
-static void add(struct fake_row *r)
-{
-	struct lvx_error err = {0};
-	if (lvx_scheduler_add(sched, &r->params, &r->index, &err) != LVX_OK)
-		fail_msg("%s", err.msg);
-}
-
-static void finish(struct fake_row *r)
-{
-	r->items[r->n_items++].what = FINISH;
-	tick_until_idle();
+	return fake_after(state);
 }
 
 static const struct lvx_run *step_run(uint32_t step, uint32_t i)
 {
 	assert_true(step < runner->n_steps && i < runner->steps[step].n);
 	return &runner->steps[step].runs[i];
-}
-
-static void open_scheduler(uint32_t n_rows, uint32_t max_positions)
-{
-	lvx_scheduler_destroy(sched);
-	free(runner);
-	runner = calloc(1, sizeof(*runner));
-	runner->max_positions = max_positions;
-	assert_int_equal(lvx_scheduler_create(&sched, model, runner, n_rows, NULL), LVX_OK);
-}
-
-static int before(void **state)
-{
-	(void)state;
-	model = fake_model(true);
-	open_scheduler(FAKE_ROWS, 400);
-	return 0;
-}
-
-static int after(void **state)
-{
-	(void)state;
-	lvx_scheduler_destroy(sched);
-	sched = NULL;
-	free(runner);
-	runner = NULL;
-	fake_model_free(model);
-	return 0;
 }
 
 /* ---- what is said ---- */
@@ -362,143 +303,6 @@ static void test_prefix(void **state)
 	fake_row_free(r);
 }
 
-/* ---- gaps ---- */
-
-static int32_t say_at_9(uint32_t row, int64_t slot, uint32_t lane)
-{
-	(void)row, (void)lane;
-	return slot == 3 ? HELLO : slot == 12 ? WOR : slot == 13 ? LD : PAD;
-}
-
-static void test_gaps(void **state)
-{
-	(void)state;
-	/* Shorter than the delay: as much silence as there is time, the word goes on. */
-	static const struct {
-		int64_t gap_us;
-		uint32_t n_silent, n_resets;
-	} cases[] = {{20000, 0, 0}, {200000, 2, 0}, {560000, 7, 0}, {1000000, 9, 0},
-		{FAKE_WINDOW * FAKE_SLOT_US, 9, 0}, {FAKE_WINDOW * FAKE_SLOT_US + 1, 9, 1},
-		{3600000000, 9, 1}};
-	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
-		open_scheduler(2, 100);
-		struct fake_row *r = fake_row(1);
-		runner->say = say_at_9;
-		r->params.prefix = "a";
-		fake_slots(r, 10);
-		fake_gap(r, cases[c].gap_us);
-		fake_slots(r, 14);
-		add(r);
-		tick_until_idle();
-		uint32_t silent = 0, prefixes = 0;
-		for (uint32_t i = 0; i < runner->n_steps; i++) {
-			silent += runner->steps[i].first[0] == -2.0f;
-			prefixes += step_run(i, 0)->kind == LVX_RUN_PREFIX;
-		}
-		assert_int_equal(silent, cases[c].n_silent);
-		assert_int_equal(runner->n_resets, 1 + cases[c].n_resets);
-		assert_int_equal(prefixes, 1 + cases[c].n_resets);
-		assert_int_equal(fake_count(r, LVX_EVENT_GAP), 1);
-		const struct lvx_event *gap = &fake_nth(r, LVX_EVENT_GAP, 0)->e;
-		assert_int_equal(gap->start_us, 10 * FAKE_SLOT_US);
-		assert_int_equal(gap->end_us, 10 * FAKE_SLOT_US + cases[c].gap_us);
-		/* "world" was said in slot 6: before the gap, whatever comes in between. */
-		const struct fake_event *world = fake_nth(r, LVX_EVENT_WORD, 1);
-		assert_string_equal(world->text, "world");
-		assert_int_equal(world->e.end_us, 7 * FAKE_SLOT_US);
-		fake_row_free(r);
-	}
-}
-
-static int32_t say_at_17(uint32_t row, int64_t slot, uint32_t lane)
-{
-	(void)row, (void)lane;
-	return slot == 16 ? HELLO : slot == 18 ? STOP : PAD;
-}
-
-/* No word begins in time that is missing. */
-static void test_gap_times(void **state)
-{
-	(void)state;
-	struct fake_row *r = fake_row(1);
-	runner->say = say_at_17;
-	fake_slots(r, 10);
-	fake_gap(r, 70000); /* before slot 10; "hello" ends in it */
-	fake_slots(r, 20);
-	add(r);
-	tick_until_idle();
-	const struct lvx_event *e = &fake_nth(r, LVX_EVENT_WORD, 0)->e;
-	assert_int_equal(e->start_us, 870000);
-	assert_int_equal(e->end_us, 950000);
-	/* A gap before the first slot is told, and nothing else. */
-	struct fake_row *late = fake_row(1);
-	fake_gap(late, 500000);
-	add(late);
-	tick_until_idle();
-	assert_int_equal(late->n_events, 1);
-	assert_int_equal(late->events[0].e.kind, LVX_EVENT_GAP);
-	fake_row_free(late);
-	fake_row_free(r);
-}
-
-/* ---- utterances ---- */
-
-static int32_t say_no_stop(uint32_t row, int64_t slot, uint32_t lane)
-{
-	(void)row;
-	return lane == DESCRIPTION ? PAD : slot == 12 + lane ? HELLO : PAD;
-}
-
-static void act_utterance(uint32_t row, int64_t slot, float *p)
-{
-	(void)row;
-	p[0] = slot < 7 ? 0.9f : 0.05f;
-	p[1] = slot >= 11 && slot < 16 ? 0.9f : 0.05f;
-	p[2] = slot == 2 ? 0.9f : 0.0f;
-}
-
-static void test_pause(void **state)
-{
-	(void)state;
-	struct fake_row *r = fake_row(7);
-	r->params.translate_to = "de";
-	runner->say = say_no_stop;
-	runner->act = act_utterance;
-	fake_slots(r, 60);
-	add(r);
-	tick_until_idle();
-	assert_string_equal(fake_words(r, CAPTION), "hello|");
-	assert_string_equal(fake_words(r, TRANSLATION), "hello|");
-	assert_string_equal(fake_words(r, DESCRIPTION), "");
-	/* Speech on, new speaker, speech off, utterance end, and an end of each lane's segment. */
-	assert_int_equal(fake_count(r, LVX_EVENT_ACTIVITY), 6);
-	assert_true(fake_nth(r, LVX_EVENT_ACTIVITY, 0)->e.speech);
-	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 0)->e.end_us, 2 * FAKE_SLOT_US);
-	assert_true(fake_nth(r, LVX_EVENT_ACTIVITY, 1)->e.speaker_change);
-	assert_false(fake_nth(r, LVX_EVENT_ACTIVITY, 2)->e.speech);
-	assert_true(fake_nth(r, LVX_EVENT_ACTIVITY, 3)->e.utterance_end);
-	assert_false(fake_nth(r, LVX_EVENT_ACTIVITY, 3)->e.segment_end);
-	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 4)->e.lane, CAPTION);
-	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 4)->e.end_us, 17 * FAKE_SLOT_US);
-	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 5)->e.lane, TRANSLATION);
-	finish(r);
-	assert_string_equal(fake_words(r, CAPTION), "hello|");
-	fake_row_free(r);
-}
-
-/* An activity head that never says anything: a second of silence does it. */
-static void test_silent_head(void **state)
-{
-	(void)state;
-	struct fake_row *r = fake_row(1);
-	runner->say = say_no_stop;
-	fake_slots(r, 26);
-	add(r);
-	tick_until_idle();
-	assert_string_equal(fake_words(r, CAPTION), "hello|");
-	fake_row_free(r);
-}
-
 static void test_device(void **state)
 {
 	(void)state;
@@ -542,7 +346,7 @@ static void test_babble(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, before, after)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_before, after)
 	const struct CMUnitTest tests[] = {
 		TEST(test_words),
 		TEST(test_times),
@@ -552,10 +356,6 @@ int main(void)
 		TEST(test_no_conditions),
 		TEST(test_refusals),
 		TEST(test_prefix),
-		TEST(test_gaps),
-		TEST(test_gap_times),
-		TEST(test_pause),
-		TEST(test_silent_head),
 		TEST(test_device),
 		TEST(test_babble),
 	};

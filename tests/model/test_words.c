@@ -15,7 +15,6 @@
 
 #include <math.h>
 
-static struct lvx_model *model;
 static struct lvx_words words;
 static char said[65536];
 static struct lvx_word last;

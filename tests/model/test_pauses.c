@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Gaps of the timeline, and pauses of those who speak. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_runner.h"
+
+/* ---- gaps ---- */
+
+static int32_t say_at_9(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row, (void)lane;
+	return slot == 3 ? HELLO : slot == 12 ? WOR : slot == 13 ? LD : PAD;
+}
+
+static void test_gaps(void **state)
+{
+	(void)state;
+	/* Shorter than the delay: as much silence as there is time, the word goes on. */
+	static const struct {
+		int64_t gap_us;
+		uint32_t n_silent, n_resets;
+	} cases[] = {{20000, 0, 0}, {200000, 2, 0}, {560000, 7, 0}, {1000000, 9, 0},
+		{FAKE_WINDOW * FAKE_SLOT_US, 9, 0}, {FAKE_WINDOW * FAKE_SLOT_US + 1, 9, 1},
+		{3600000000, 9, 1}};
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		open_scheduler(2, 100);
+		struct fake_row *r = fake_row(1);
+		runner->say = say_at_9;
+		r->params.prefix = "a";
+		fake_slots(r, 10);
+		fake_gap(r, cases[c].gap_us);
+		fake_slots(r, 14);
+		add(r);
+		tick_until_idle();
+		uint32_t silent = 0, prefixes = 0;
+		for (uint32_t i = 0; i < runner->n_steps; i++) {
+			silent += runner->steps[i].first[0] == -2.0f;
+			prefixes += runner->steps[i].runs[0].kind == LVX_RUN_PREFIX;
+		}
+		assert_int_equal(silent, cases[c].n_silent);
+		assert_int_equal(runner->n_resets, 1 + cases[c].n_resets);
+		assert_int_equal(prefixes, 1 + cases[c].n_resets);
+		assert_int_equal(fake_count(r, LVX_EVENT_GAP), 1);
+		const struct lvx_event *gap = &fake_nth(r, LVX_EVENT_GAP, 0)->e;
+		assert_int_equal(gap->start_us, 10 * FAKE_SLOT_US);
+		assert_int_equal(gap->end_us, 10 * FAKE_SLOT_US + cases[c].gap_us);
+		/* "world" was said in slot 6: before the gap, whatever comes in between. */
+		const struct fake_event *world = fake_nth(r, LVX_EVENT_WORD, 1);
+		assert_string_equal(world->text, "world");
+		assert_int_equal(world->e.end_us, 7 * FAKE_SLOT_US);
+		fake_row_free(r);
+	}
+}
+
+static int32_t say_at_17(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row, (void)lane;
+	return slot == 16 ? HELLO : slot == 18 ? STOP : PAD;
+}
+
+/* No word begins in time that is missing. */
+static void test_gap_times(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	runner->say = say_at_17;
+	fake_slots(r, 10);
+	fake_gap(r, 70000); /* before slot 10; "hello" ends in it */
+	fake_slots(r, 20);
+	add(r);
+	tick_until_idle();
+	const struct lvx_event *e = &fake_nth(r, LVX_EVENT_WORD, 0)->e;
+	assert_int_equal(e->start_us, 870000);
+	assert_int_equal(e->end_us, 950000);
+	/* A gap before the first slot is told, and nothing else. */
+	struct fake_row *late = fake_row(1);
+	fake_gap(late, 500000);
+	add(late);
+	tick_until_idle();
+	assert_int_equal(late->n_events, 1);
+	assert_int_equal(late->events[0].e.kind, LVX_EVENT_GAP);
+	fake_row_free(late);
+	fake_row_free(r);
+}
+
+/* ---- utterances ---- */
+
+static int32_t say_no_stop(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row;
+	return lane == DESCRIPTION ? PAD : slot == 12 + lane ? HELLO : PAD;
+}
+
+static void act_utterance(uint32_t row, int64_t slot, float *p)
+{
+	(void)row;
+	p[0] = slot < 7 ? 0.9f : 0.05f;
+	p[1] = slot >= 11 && slot < 16 ? 0.9f : 0.05f;
+	p[2] = slot == 2 ? 0.9f : 0.0f;
+}
+
+static void test_pause(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(7);
+	r->params.translate_to = "de";
+	runner->say = say_no_stop;
+	runner->act = act_utterance;
+	fake_slots(r, 60);
+	add(r);
+	tick_until_idle();
+	assert_string_equal(fake_words(r, CAPTION), "hello|");
+	assert_string_equal(fake_words(r, TRANSLATION), "hello|");
+	assert_string_equal(fake_words(r, DESCRIPTION), "");
+	/* Speech on, new speaker, speech off, utterance end, and an end of each lane's segment. */
+	assert_int_equal(fake_count(r, LVX_EVENT_ACTIVITY), 6);
+	assert_true(fake_nth(r, LVX_EVENT_ACTIVITY, 0)->e.speech);
+	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 0)->e.end_us, 2 * FAKE_SLOT_US);
+	assert_true(fake_nth(r, LVX_EVENT_ACTIVITY, 1)->e.speaker_change);
+	assert_false(fake_nth(r, LVX_EVENT_ACTIVITY, 2)->e.speech);
+	assert_true(fake_nth(r, LVX_EVENT_ACTIVITY, 3)->e.utterance_end);
+	assert_false(fake_nth(r, LVX_EVENT_ACTIVITY, 3)->e.segment_end);
+	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 4)->e.lane, CAPTION);
+	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 4)->e.end_us, 17 * FAKE_SLOT_US);
+	assert_int_equal(fake_nth(r, LVX_EVENT_ACTIVITY, 5)->e.lane, TRANSLATION);
+	finish(r);
+	assert_string_equal(fake_words(r, CAPTION), "hello|");
+	fake_row_free(r);
+}
+
+/* An activity head that never says anything: a second of silence does it. */
+static void test_silent_head(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	runner->say = say_no_stop;
+	fake_slots(r, 26);
+	add(r);
+	tick_until_idle();
+	assert_string_equal(fake_words(r, CAPTION), "hello|");
+	fake_row_free(r);
+}
+
+/* The pause after a sentence does not cut the next one, whose first word stands alone for long. */
+static int32_t say_sentences(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row, (void)lane;
+	return slot == 12 ? STOP : slot == 14 ? HELLO : slot == 22 ? WOR : slot == 23 ? LD : PAD;
+}
+
+static void act_pause(uint32_t row, int64_t slot, float *p)
+{
+	(void)row;
+	p[0] = slot >= 7 && slot < 10 ? 0.05f : 0.9f;
+	p[1] = slot >= 11 && slot < 16 ? 0.9f : 0.05f;
+}
+
+static void test_next_sentence(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	runner->say = say_sentences;
+	runner->act = act_pause;
+	fake_slots(r, 40);
+	add(r);
+	tick_until_idle();
+	assert_string_equal(fake_words(r, CAPTION), "done.| hello world");
+	finish(r);
+	assert_string_equal(fake_words(r, CAPTION), "done.| hello world|");
+	fake_row_free(r);
+}
+
+/* PAD says nothing, even where the tokenizer has a text for it. */
+static void test_loud_pad(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	model->config.pad_token = A_SINGLE;
+	fake_slots(r, 2);
+	add(r);
+	tick_until_idle();
+	assert_int_equal(runner->steps[0].fed[0][0], A_SINGLE);
+	finish(r);
+	assert_int_equal(fake_count(r, LVX_EVENT_WORD), 0);
+	fake_row_free(r);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_before, fake_after)
+	const struct CMUnitTest tests[] = {
+		TEST(test_gaps),
+		TEST(test_gap_times),
+		TEST(test_pause),
+		TEST(test_silent_head),
+		TEST(test_next_sentence),
+		TEST(test_loud_pad),
+	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
