@@ -36,11 +36,11 @@ enum lvx_event_kind {
 
 struct lvx_event {
 	enum lvx_event_kind kind;
-	uint32_t lane;	      /* index into lvx_model_info.lanes */
+	uint32_t lane;	      /* index into lvx_model_info.lanes; ACTIVITY: whose segment ends */
 	const char *text;     /* the word, UTF-8, no spaces around it; borrowed for the call */
-	int64_t start_us, end_us; /* on the stream's timeline */
+	int64_t start_us, end_us; /* on the stream's timeline; WORD: never before the lane's last */
 	float confidence;     /* 0..1: from the log-probabilities of the word's tokens */
-	bool segment_end;     /* the sentence or utterance ends with this word, or here */
+	bool segment_end;     /* WORD: a sentence ends with it; ACTIVITY: a pause ended the lane's */
 	bool speech;	      /* ACTIVITY: someone is speaking */
 	bool utterance_end;   /* ACTIVITY: an utterance has just ended */
 	bool speaker_change;  /* ACTIVITY: another voice has begun */
@@ -50,8 +50,9 @@ typedef void (*lvx_event_fn)(void *user, const struct lvx_event *event);
 
 struct lvx_row_params {
 	uint32_t lanes;		  /* bit per lane to compute */
-	const char *translate_to; /* NULL, or a language of the translation lane */
-	const char *prefix;	  /* NULL, or a title and names (UTF-8) to pin before slot 0 */
+	const char *translate_to; /* NULL: that lane stays off; or a language of it */
+	const char *prefix;	  /* NULL, or a title and names (UTF-8) to pin before slot 0: the
+				   * first words that fit into max_prefix tokens */
 	lvx_feed_fn feed;
 	lvx_event_fn on_event;	  /* on the model thread, inside tick; must not block */
 	void *user;		  /* for both */
@@ -69,7 +70,11 @@ void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row); /* no event fo
 void lvx_scheduler_set_lanes(struct lvx_scheduler *s, uint32_t row, uint32_t lanes);
 
 /*
- * One batch of all that is ready. *n_done: inputs worked off; 0: nothing was
+ * After a gap longer than the audio window a row starts anew (prefix included);
+ * the words before it come out first.
+ *
+ * One batch of all that is ready: every row's slot, and of the pictures and
+ * prefixes a part, so that they do not delay the others' slots together. *n_done: inputs worked off; 0: nothing was
  * ready, wait for the bell. A row whose feed said LVX_END still runs delay_slots
  * + a few of silence, so that its last words come out, then sends LVX_EVENT_END.
  */
