@@ -139,8 +139,8 @@ static void destroy_vk(struct lvx_runner *r)
 	if (!d)
 		return;
 	vkDeviceWaitIdle(d);
-	VkPipeline pipelines[] = {r->embed_p, r->norm_p, r->rope_p, r->attention_p, r->router_p,
-		r->memory_p, r->group_p, r->argmax_p};
+	VkPipeline pipelines[] = {r->embed_p, r->norm_p, r->rope_p, r->attention_p,
+		r->attention_patches_p, r->router_p, r->memory_p, r->group_p, r->argmax_p};
 	for (size_t i = 0; i < sizeof(pipelines) / sizeof(pipelines[0]); i++)
 		vkDestroyPipeline(d, pipelines[i], NULL);
 	for (uint32_t f = 0; f < LVX_FMTS; f++)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "argmax_spv.h"
+#include "attention8_spv.h"
 #include "attention_spv.h"
 #include "embed_spv.h"
 #include "group_spv.h"
@@ -16,7 +17,9 @@
 #include "rope_spv.h"
 #include "router_spv.h"
 
-enum { ALIGN = 256, CHUNK_MAX = 512, SHARED_MIN = 16384 };
+enum { ALIGN = 256 };
+/* Of the attention: keys of a chunk, bytes of their scores, queries of a work group. */
+enum { CHUNK_MAX = 512, SCORES_MAX = 16384, QUERIES_MAX = 4, N_MAX = 16 };
 
 const uint32_t lvx_tile_positions[LVX_TILES] = {1, 4, 16};
 
@@ -167,7 +170,8 @@ static enum lvx_status linear_pipelines(struct lvx_runner *r, struct lvx_error *
 			continue;
 		for (uint32_t t = 0; t < LVX_TILES; t++) {
 			uint32_t spec[] = {
-				LVX_VK_GROUP, f, lvx_tile_positions[t], 2, r->vk->is_cpu};
+				LVX_VK_GROUP, f, lvx_tile_positions[t], r->tile_rows,
+				r->vk->is_cpu};
 			enum lvx_status st = lvx_vk_pipeline(r->vk, &r->linear[f][t], linear_spv,
 				sizeof(linear_spv), spec, 5, "linear", err);
 			if (st != LVX_OK)
@@ -197,16 +201,32 @@ static enum lvx_status check_shapes(const struct lvx_runner *r, struct lvx_error
 	return LVX_OK;
 }
 
+static uint32_t chunk_of(uint32_t n_queries)
+{
+	uint32_t chunk = CHUNK_MAX;
+	while (chunk > 64 && n_queries * chunk * 4 > SCORES_MAX)
+		chunk /= 2;
+	return chunk;
+}
+
 enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err)
 {
 	const struct lvx_config *c = &r->model->config;
-	uint32_t group = c->n_heads / c->n_kv_heads, chunk = CHUNK_MAX;
-	while (chunk > 64 && group * chunk * 4 > SHARED_MIN)
-		chunk /= 2;
-	uint32_t cpu = r->vk->is_cpu;
+	uint32_t group = c->n_heads / c->n_kv_heads, cpu = r->vk->is_cpu;
+	r->tile_rows = cpu ? 4 : 2;
+	r->patch_queries = QUERIES_MAX;
+	while (r->n_patches % r->patch_queries || r->patch_queries * group > N_MAX)
+		r->patch_queries /= 2;
 	uint32_t plain[] = {LVX_VK_GROUP};
 	uint32_t rope[] = {LVX_VK_GROUP, c->head_dim / 4, c->rotary_dim / 8};
-	uint32_t attention[] = {LVX_VK_GROUP, c->head_dim / 4, group, chunk, cpu};
+	uint32_t attention[] = {LVX_VK_GROUP, c->head_dim / 4, group, chunk_of(group), 1};
+	uint32_t patches[] = {LVX_VK_GROUP, c->head_dim / 4, group,
+		chunk_of(group * r->patch_queries), r->patch_queries};
+	uint32_t attention8[] = {8, c->head_dim / 4, group, 1};
+	uint32_t patches8[] = {8, c->head_dim / 4, group, r->patch_queries};
+	const uint32_t *code = cpu ? attention8_spv : attention_spv;
+	size_t bytes = cpu ? sizeof(attention8_spv) : sizeof(attention_spv);
+	uint32_t n = cpu ? 4 : 5;
 	uint32_t router[] = {LVX_VK_GROUP, c->n_experts, c->router_dim, c->top_k, cpu};
 	uint32_t sort[] = {LVX_VK_GROUP, c->n_experts};
 	const struct {
@@ -220,7 +240,8 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 		{&r->embed_p, embed_spv, sizeof(embed_spv), plain, 1, "embed"},
 		{&r->norm_p, norm_spv, sizeof(norm_spv), plain, 1, "norm"},
 		{&r->rope_p, rope_spv, sizeof(rope_spv), rope, 3, "rope"},
-		{&r->attention_p, attention_spv, sizeof(attention_spv), attention, 5, "attention"},
+		{&r->attention_p, code, bytes, cpu ? attention8 : attention, n, "attention"},
+		{&r->attention_patches_p, code, bytes, cpu ? patches8 : patches, n, "attention"},
 		{&r->router_p, router_spv, sizeof(router_spv), router, 5, "router"},
 		{&r->memory_p, memory_spv, sizeof(memory_spv), plain, 1, "memory"},
 		{&r->group_p, group_spv, sizeof(group_spv), sort, 2, "group"},

@@ -100,6 +100,8 @@ struct lvx_runner {
 	uint32_t key_cap; /* keys of a row */
 	uint32_t n_patches; /* of a picture */
 	uint32_t nm;	  /* floats of a modality memory */
+	uint32_t tile_rows; /* rows of a matrix that one invocation takes */
+	uint32_t patch_queries; /* patches that one work group of the attention takes */
 
 	/* weights */
 	struct lvx_vk_buffer *blobs; /* owned */
@@ -122,7 +124,7 @@ struct lvx_runner {
 
 	/* pipelines, descriptor sets, command buffers */
 	VkPipeline linear[LVX_FMTS][LVX_TILES];
-	VkPipeline embed_p, norm_p, rope_p, attention_p, router_p, memory_p, group_p, argmax_p;
+	VkPipeline embed_p, norm_p, rope_p, attention_p, attention_patches_p, router_p, memory_p, group_p, argmax_p;
 	VkDescriptorPool sets_pool;
 	struct lvx_layer_sets *sets;
 	struct {

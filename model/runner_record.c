@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum {
-	ROWS = 2,	   /* of a matrix, an invocation */
 	TILE = 8,
 	DIRECT_MAX = 2,	   /* positions: up to here experts run without sorting */
 	MODE_PLAIN = 0,
@@ -67,9 +66,10 @@ static uint32_t pick_tile(uint32_t n)
 	return n <= 1 ? 0 : n <= 8 ? 1 : 2;
 }
 
-static uint32_t groups_x(const struct lvx_matrix *m)
+static uint32_t groups_x(const struct lvx_runner *r, const struct lvx_matrix *m)
 {
-	uint32_t tiles = (m->rows + TILE - 1) / TILE, per = LVX_VK_GROUP / TILE * ROWS;
+	uint32_t tiles = (m->rows + TILE - 1) / TILE;
+	uint32_t per = LVX_VK_GROUP / TILE * r->tile_rows;
 	return (tiles + per - 1) / per;
 }
 
@@ -91,7 +91,7 @@ static void run_plain(struct recorder *c, const struct lvx_matrix *m, VkDescript
 {
 	uint32_t tile = pick_tile(push->n_items), np = lvx_tile_positions[tile];
 	if (push->n_items)
-		dispatch(c, c->r->linear[m->format][tile], set, push, sizeof(*push), groups_x(m),
+		dispatch(c, c->r->linear[m->format][tile], set, push, sizeof(*push), groups_x(c->r, m),
 			(push->n_items + np - 1) / np);
 }
 
@@ -127,7 +127,7 @@ static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptor
 		vkCmdDispatchIndirect(c->cmd, c->r->scratch.buffer,
 			c->r->v.dispatch.offset + (up ? 0 : 3 * sizeof(uint32_t)));
 	else
-		vkCmdDispatch(c->cmd, groups_x(m), push.n_items, 1);
+		vkCmdDispatch(c->cmd, groups_x(c->r, m), push.n_items, 1);
 }
 
 static void norm(struct recorder *c, VkDescriptorSet set, uint32_t n, uint32_t adds, uint32_t n_act)
@@ -156,7 +156,8 @@ static void record_inputs(struct recorder *c, const struct lvx_shape *s, uint32_
 	barrier(c);
 }
 
-static void record_attention(struct recorder *c, uint32_t l, uint32_t n)
+static void record_attention(
+	struct recorder *c, const struct lvx_shape *shape, uint32_t l, uint32_t n)
 {
 	struct lvx_runner *r = c->r;
 	const struct lvx_config *config = &r->model->config;
@@ -172,7 +173,8 @@ static void record_attention(struct recorder *c, uint32_t l, uint32_t n)
 	struct {
 		uint32_t kv_heads, cap;
 		float scale;
-	} attention = {config->n_kv_heads, r->key_cap, scale};
+		uint32_t first;
+	} attention = {config->n_kv_heads, r->key_cap, scale, 0};
 	uint32_t all = config->n_heads + 2 * config->n_kv_heads;
 	norm(c, s->norm1, n, l == 0 ? 0 : r->layers[l - 1].moe ? 2 : 1, 0);
 	barrier(c);
@@ -181,8 +183,15 @@ static void record_attention(struct recorder *c, uint32_t l, uint32_t n)
 	dispatch(c, r->rope_p, s->rope, &rope, sizeof(rope),
 		(n * all + LVX_VK_GROUP - 1) / LVX_VK_GROUP, 1);
 	barrier(c);
-	dispatch(c, r->attention_p, s->attention, &attention, sizeof(attention), n,
-		config->n_kv_heads);
+	/* a picture's patches see the same keys and share the work */
+	const uint32_t counts[] = {shape->n_slots, shape->n_patches, shape->n_tokens};
+	for (uint32_t k = 0; k < 3; k++) {
+		uint32_t qp = k == 1 ? r->patch_queries : 1;
+		if (counts[k])
+			dispatch(c, k == 1 ? r->attention_patches_p : r->attention_p, s->attention,
+				&attention, sizeof(attention), counts[k] / qp, config->n_kv_heads);
+		attention.first += counts[k];
+	}
 	barrier(c);
 	linear(c, &y->out, s->out, n);
 	barrier(c);
@@ -200,7 +209,7 @@ static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 		uint32_t n_items, tile, items_at, x_up, x_down;
 	} sort = {items, lvx_tile_positions[tile],
 		(r->model->config.n_experts + r->max_positions * r->model->config.top_k) * 4,
-		groups_x(&y->expert_up), groups_x(&y->expert_down)};
+		groups_x(r, &y->expert_up), groups_x(r, &y->expert_down)};
 	if (grouped) {
 		dispatch(c, r->group_p, s->group, &sort, sizeof(sort), 1, 1);
 		barrier(c);
@@ -223,7 +232,7 @@ static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint
 	const struct lvx_layer_sets *s = &r->sets[l];
 	/* Behind the last attention only slots go on; the others were there for their keys. */
 	uint32_t go_on = l + 1 == config->n_layers ? shape->n_slots : n;
-	record_attention(c, l, n);
+	record_attention(c, shape, l, n);
 	if (!y->moe) {
 		if (!go_on)
 			return;

@@ -105,10 +105,6 @@ static void describe(VkPhysicalDevice d, struct lvx_device_info *out)
 		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES, .pNext = &sub};
 	VkPhysicalDeviceProperties2 p = {
 		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver};
-	VkPhysicalDeviceVulkan12Features f12 = {
-		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
-	VkPhysicalDeviceFeatures2 features = {
-		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &f12};
 	VkPhysicalDeviceMemoryProperties memory;
 	*out = (struct lvx_device_info){.type = "other"};
 	vkGetPhysicalDeviceProperties(d, &p.properties);
@@ -142,22 +138,18 @@ static void describe(VkPhysicalDevice d, struct lvx_device_info *out)
 		return;
 	}
 	vkGetPhysicalDeviceProperties2(d, &p);
-	vkGetPhysicalDeviceFeatures2(d, &features);
 	snprintf(out->driver, sizeof(out->driver), "%.120s %.120s", driver.driverName,
 		driver.driverInfo);
 	VkSubgroupFeatureFlags need = VK_SUBGROUP_FEATURE_BASIC_BIT |
 				      VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
-				      VK_SUBGROUP_FEATURE_BALLOT_BIT;
+				      VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
 	if (compute_family(d) == UINT32_MAX)
 		snprintf(out->why_not, sizeof(out->why_not), "it has no compute queue");
 	else if (sub.subgroupSize < SUBGROUP_MIN || (sub.supportedOperations & need) != need ||
 		 !(sub.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT))
 		snprintf(out->why_not, sizeof(out->why_not),
-			"subgroups of %u or more with arithmetic and ballot are needed",
+			"subgroups of %u or more with arithmetic and shuffle are needed",
 			SUBGROUP_MIN);
-	else if (!f12.subgroupBroadcastDynamicId)
-		snprintf(out->why_not, sizeof(out->why_not),
-			"the feature subgroupBroadcastDynamicId is needed");
 	else
 		out->usable = true;
 }
@@ -254,11 +246,7 @@ static enum lvx_status create_device(struct lvx_vk *vk, struct lvx_error *err)
 		.queueFamilyIndex = vk->family,
 		.queueCount = 1,
 		.pQueuePriorities = &priority};
-	VkPhysicalDeviceVulkan12Features f12 = {
-		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-		.subgroupBroadcastDynamicId = VK_TRUE};
 	VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-		.pNext = &f12,
 		.queueCreateInfoCount = 1,
 		.pQueueCreateInfos = &queue};
 	VkResult r = vkCreateDevice(vk->physical, &info, NULL, &vk->device);

@@ -1,10 +1,10 @@
 #version 450
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A work group a (position, key head): all GROUP query heads that share it.
- * Keys come from up to three ranges of the row's cache. First invocations are
- * keys (scores), then dims (values); chunks of CHUNK keys are joined by the
- * running maximum, so any window fits.
+ * A work group QP positions that see the same keys, and a key head: all its
+ * N = GROUP * QP queries. Keys come from up to three ranges of the row's cache.
+ * First invocations are keys (scores), then dims (values); chunks of CHUNK keys
+ * are joined by the running maximum, so any window fits.
  */
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -12,7 +12,7 @@
 layout(constant_id = 1) const uint HD4 = 16;
 layout(constant_id = 2) const uint GROUP = 3;
 layout(constant_id = 3) const uint CHUNK = 512;
-layout(constant_id = 4) const bool SPREAD = true;
+layout(constant_id = 4) const uint QP = 1;
 
 layout(set = 0, binding = 0) readonly buffer P { Pos pos[]; };
 layout(set = 0, binding = 1) readonly buffer Q { vec4 q[]; };
@@ -23,60 +23,51 @@ layout(set = 0, binding = 4) writeonly buffer O { vec4 o[]; };
 layout(push_constant) uniform Push {
 	uint kv_heads, cap;
 	float scale;
+	uint first; /* position */
 };
 
-shared float score[GROUP][CHUNK];
-shared vec4 part[GROUP][32];
+const uint N = GROUP * QP;
 
-const uint QV = (HD4 + 7) / 8;
+shared float score[N][CHUNK];
+shared vec4 part[N][32];
 
 void main()
 {
-	uint p = gl_WorkGroupID.x, kvh = gl_WorkGroupID.y;
+	uint p = first + gl_WorkGroupID.x * QP, kvh = gl_WorkGroupID.y;
 	uint lane = gl_LocalInvocationID.x, step = gl_WorkGroupSize.x;
-	uint col = gl_SubgroupInvocationID & 7;
 	uint row = pos[p].row, n0 = pos[p].n0, n1 = n0 + pos[p].n1, n = n1 + pos[p].n2;
 	uint o0 = pos[p].off0, o1 = pos[p].off1 - n0, o2 = pos[p].off2 - n1;
 	uint k_at = (row * kv_heads + kvh) * HD4 * cap;
 	uint v_at = row * cap * kv_heads * HD4 + kvh * HD4;
-	uint q_at = (p * kv_heads + kvh) * GROUP * HD4;
+	uint q_at[N];
+	[[unroll]] for (uint g = 0; g < N; g++)
+		q_at[g] = (((p + g / GROUP) * kv_heads + kvh) * GROUP + g % GROUP) * HD4;
 
-	vec4 qs[GROUP][QV];
-	if (SPREAD)
-		[[unroll]] for (uint g = 0; g < GROUP; g++)
-			[[unroll]] for (uint i = 0; i < QV; i++)
-				qs[g][i] = q[q_at + g * HD4 + min(i * 8 + col, HD4 - 1)];
-
-	/* values: LK invocations a key, 32 / LK keys at a time */
 	uint dim = lane % HD4, sub = lane / HD4, subs = step / HD4;
-	float top[GROUP], sum[GROUP];
-	vec4 acc[GROUP];
-	[[unroll]] for (uint g = 0; g < GROUP; g++) {
+	float top[N], sum[N];
+	vec4 acc[N];
+	[[unroll]] for (uint g = 0; g < N; g++) {
 		top[g] = -1e30;
 		sum[g] = 0.0;
 		acc[g] = vec4(0.0);
 	}
 	for (uint base = 0; base < n; base += CHUNK) {
 		uint m = min(CHUNK, n - base);
-		float high[GROUP];
-		[[unroll]] for (uint g = 0; g < GROUP; g++)
+		float high[N];
+		[[unroll]] for (uint g = 0; g < N; g++)
 			high[g] = -1e30;
-		/* every invocation takes part in each round: broadcasts need them all */
 		for (uint k0 = 0; k0 < m; k0 += step) {
 			uint k = k0 + lane, key = base + min(k, m - 1);
 			uint at = k_at + key + (key < n0 ? o0 : key < n1 ? o1 : o2);
-			float s[GROUP];
-			[[unroll]] for (uint g = 0; g < GROUP; g++)
+			float s[N];
+			[[unroll]] for (uint g = 0; g < N; g++)
 				s[g] = 0.0;
 			[[unroll]] for (uint i = 0; i < HD4; i++) {
 				vec4 kv = k_cache[at + i * cap];
-				[[unroll]] for (uint g = 0; g < GROUP; g++) {
-					vec4 qv = SPREAD ? subgroupBroadcast(qs[g][i / 8], i % 8)
-							 : q[q_at + g * HD4 + i];
-					s[g] += dot(qv, kv);
-				}
+				[[unroll]] for (uint g = 0; g < N; g++)
+					s[g] += dot(q[q_at[g] + i], kv);
 			}
-			[[unroll]] for (uint g = 0; g < GROUP; g++) {
+			[[unroll]] for (uint g = 0; g < N; g++) {
 				s[g] *= scale;
 				if (k < m) {
 					score[g][k] = s[g];
@@ -84,38 +75,41 @@ void main()
 				}
 			}
 		}
-		float fade[GROUP];
-		[[unroll]] for (uint g = 0; g < GROUP; g++) {
+		float e[N];
+		[[unroll]] for (uint g = 0; g < N; g++) {
 			float t = max(top[g], group_max(high[g]));
-			fade[g] = exp(top[g] - t);
+			float fade = exp(top[g] - t);
 			top[g] = t;
-			float e = 0.0;
-			for (uint k = lane; k < m; k += step) {
-				float v = exp(score[g][k] - t);
-				score[g][k] = v;
-				e += v;
-			}
-			sum[g] = sum[g] * fade[g] + group_add(e);
-			acc[g] *= fade[g];
+			sum[g] *= fade;
+			acc[g] *= fade;
+			e[g] = 0.0;
 		}
+		[[unroll]] for (uint g = 0; g < N; g++)
+			for (uint k = lane; k < m; k += step) {
+				float v = exp(score[g][k] - top[g]);
+				score[g][k] = v;
+				e[g] += v;
+			}
+		barrier();
 		for (uint k = sub; k < m; k += subs) {
 			uint key = base + k;
 			uint slot = key + (key < n0 ? o0 : key < n1 ? o1 : o2);
 			vec4 v = v_cache[v_at + slot * kv_heads * HD4 + dim];
-			[[unroll]] for (uint g = 0; g < GROUP; g++)
+			[[unroll]] for (uint g = 0; g < N; g++)
 				acc[g] += score[g][k] * v;
 		}
-		barrier();
+		[[unroll]] for (uint g = 0; g < N; g++)
+			sum[g] += group_add(e[g]);
 	}
-	[[unroll]] for (uint g = 0; g < GROUP; g++)
+	[[unroll]] for (uint g = 0; g < N; g++)
 		part[g][lane] = acc[g];
 	barrier();
 	if (lane < HD4) {
-		[[unroll]] for (uint g = 0; g < GROUP; g++) {
+		[[unroll]] for (uint g = 0; g < N; g++) {
 			vec4 s = part[g][lane];
 			for (uint i = 1; i < subs; i++)
 				s += part[g][lane + i * HD4];
-			o[q_at + g * HD4 + lane] = s / sum[g];
+			o[q_at[g] + lane] = s / sum[g];
 		}
 	}
 }

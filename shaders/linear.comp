@@ -15,7 +15,7 @@
 layout(constant_id = 1) const uint DTYPE = 0; /* 0 f32, 1 f16, 2 int8, 3 4-bit */
 layout(constant_id = 2) const uint NP = 1;
 layout(constant_id = 3) const uint ROWS = 2;
-layout(constant_id = 4) const bool SPREAD = true; /* lanes load different columns and broadcast */
+layout(constant_id = 4) const bool SPREAD = true; /* 8 lanes load different columns and shuffle */
 
 layout(set = 0, binding = 0) readonly buffer W { uvec4 w[]; };
 layout(set = 0, binding = 1) readonly buffer S { float scales[]; };
@@ -114,7 +114,7 @@ void main()
 			[[unroll]] for (uint r = 0; r < ROWS; r++)
 				v[r] = unpack(unit[r], q);
 			[[unroll]] for (uint p = 0; p < NP; p++) {
-				vec4 a = SPREAD ? subgroupBroadcast(xs[p], q)
+				vec4 a = SPREAD ? subgroupShuffle(xs[p], q)
 						: x[xi[p] + b * 8 + q];
 				[[unroll]] for (uint r = 0; r < ROWS; r++) {
 					precise float t = v[r].x * a.x;

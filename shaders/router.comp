@@ -66,7 +66,7 @@ void main()
 		for (uint b = 0; b < n4; b += 8) {
 			vec4 hs = h[at + b + col];
 			[[unroll]] for (uint q = 0; q < 8; q++) {
-				vec4 a = SPREAD ? subgroupBroadcast(hs, q) : h[at + b + q];
+				vec4 a = SPREAD ? subgroupShuffle(hs, q) : h[at + b + q];
 				s += dot(w[wi + (b + q) * 8], a);
 			}
 		}
