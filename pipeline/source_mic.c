@@ -32,7 +32,7 @@
 #include <strings.h>
 
 enum {
-	BLOCKS = 512,	   /* a power of two */
+	BLOCKS = 2048,	   /* QUEUE_SECONDS in blocks of a millisecond; a power of two */
 	CHANNELS_MAX = 16,
 	VIRTUAL_CHANNELS = 32,
 	QUEUE_SECONDS = 2,
