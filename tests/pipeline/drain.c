@@ -125,6 +125,12 @@ bool drain_run(struct drain *d, int64_t timeout_us)
 	return d->ended;
 }
 
+void drain_wait(struct drain *d)
+{
+	if (drain_run(d, 10000))
+		lvx_sleep_us(5000);
+}
+
 void drain_finish(struct drain *d)
 {
 	lvx_cursor_close(d->cursor);
@@ -152,6 +158,14 @@ int64_t drain_end_us(const struct drain *d)
 	return p->pts_us + (int64_t)(d->n - p->at) * 1000000 / RATE;
 }
 
+/* The last state may be told after the ring's end. */
+static bool run_to_end(struct drain *d)
+{
+	DRAIN_UNTIL(d, d->ended &&
+			(drain_saw(d, LVX_SOURCE_ENDED) || drain_saw(d, LVX_SOURCE_FAILED)));
+	return d->ended;
+}
+
 enum lvx_status drain_uri(struct drain *d, struct lvx_source_params *params, const char *uri,
 	struct lvx_source_stats *stats, struct lvx_error *err)
 {
@@ -160,11 +174,7 @@ enum lvx_status drain_uri(struct drain *d, struct lvx_source_params *params, con
 	enum lvx_status st = lvx_source_open(&source, params, d->ring, &d->cb, err);
 	if (st != LVX_OK)
 		return st;
-	bool ended = drain_run(d, 30000000);
-	/* The last state may be told after the ring's end. */
-	for (int i = 0; i < 200 && !drain_saw(d, LVX_SOURCE_ENDED) &&
-			!drain_saw(d, LVX_SOURCE_FAILED); i++)
-		lvx_sleep_us(10000);
+	bool ended = run_to_end(d);
 	if (stats)
 		lvx_source_get_stats(source, stats);
 	lvx_source_close(source);
@@ -194,10 +204,7 @@ enum lvx_status drain_push(struct drain *d, const struct lvx_push_params *params
 		}
 	}
 	lvx_push_finish(push);
-	bool ended = drain_run(d, 30000000);
-	for (int i = 0; i < 200 && !drain_saw(d, LVX_SOURCE_ENDED) &&
-			!drain_saw(d, LVX_SOURCE_FAILED); i++)
-		lvx_sleep_us(10000);
+	bool ended = run_to_end(d);
 	if (stats)
 		lvx_push_get_stats(push, stats);
 	lvx_push_close(push);

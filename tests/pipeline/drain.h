@@ -3,6 +3,7 @@
 #ifndef LVX_TESTS_PIPELINE_DRAIN_H
 #define LVX_TESTS_PIPELINE_DRAIN_H
 
+#include "base/clock.h"
 #include "pipeline/ring.h"
 #include "pipeline/source.h"
 
@@ -10,6 +11,17 @@
 #include <stdatomic.h>
 
 enum { DRAIN_PIECES = 256, DRAIN_PICTURES = 2048, DRAIN_STATES = 64 };
+
+/* How long tests wait for what must come: only a hang takes so long, on however slow a machine. */
+#define DRAIN_PATIENCE_US INT64_C(90000000)
+/* Whatever waits for a device, a network or a time-out when it is closed takes longer. */
+#define DRAIN_CLOSE_US INT64_C(4000000)
+
+/* Reads d until cond holds, but no longer than DRAIN_PATIENCE_US: ask again what it was. */
+#define DRAIN_UNTIL(d, cond)                                                              \
+	for (int64_t drain_until = lvx_now_us() + DRAIN_PATIENCE_US;                     \
+		!(cond) && lvx_now_us() < drain_until; drain_wait(d))                     \
+	continue
 
 struct drain {
 	struct lvx_ring *ring;
@@ -41,6 +53,8 @@ struct drain {
 void drain_init(struct drain *d, enum lvx_ring_mode mode, uint32_t width, uint32_t height);
 /* Reads until the end, or timeout_us. True: it ended. */
 bool drain_run(struct drain *d, int64_t timeout_us);
+/* Reads for some milliseconds, or sleeps where it has ended. */
+void drain_wait(struct drain *d);
 /* Reads what is there. */
 void drain_some(struct drain *d);
 void drain_finish(struct drain *d);
