@@ -21,6 +21,7 @@ static bool run_ok(const struct lvx_runner *r, const struct lvx_run *run)
 {
 	const struct lvx_config *c = &r->model->config;
 	if (run->row >= r->n_rows || run->n_conditions > c->n_conditions ||
+		(run->n_conditions && !run->conditions) ||
 		!values_ok(run->conditions, run->n_conditions, c->n_conditions))
 		return false;
 	const struct lvx_row *row = &r->rows[run->row];

@@ -10,6 +10,9 @@
 
 enum { DEVICES_MAX = 32, SUBGROUP_MIN = 8 };
 
+#define NO_DEVICE                                                                                  \
+	"no Vulkan device was found; install a driver (on a plain CPU: mesa-vulkan-drivers)"
+
 const char *lvx_vk_result_name(VkResult r)
 {
 	switch (r) {
@@ -23,8 +26,6 @@ const char *lvx_vk_result_name(VkResult r)
 		return "initialisation failed";
 	case VK_ERROR_LAYER_NOT_PRESENT:
 		return "the validation layer is not installed";
-	case VK_ERROR_INCOMPATIBLE_DRIVER:
-		return "no Vulkan driver was found";
 	case VK_TIMEOUT:
 		return "the device did not finish in time";
 	default:
@@ -73,6 +74,8 @@ static enum lvx_status create_instance(struct lvx_vk *vk, bool validation, struc
 		.enabledExtensionCount = validation ? 1 : 0,
 		.ppEnabledExtensionNames = extensions};
 	VkResult r = vkCreateInstance(&info, NULL, &vk->instance);
+	if (r == VK_ERROR_INCOMPATIBLE_DRIVER)
+		return lvx_fail(err, LVX_ENOENT, NO_DEVICE);
 	if (r != VK_SUCCESS)
 		return lvx_fail(err, LVX_EDEVICE, "Vulkan: no instance: %s", lvx_vk_result_name(r));
 	if (!validation)
@@ -214,9 +217,7 @@ static enum lvx_status choose(const struct found *found, int n, const char *want
 	struct lvx_error *err)
 {
 	if (n == 0)
-		return lvx_fail(err, LVX_ENOENT,
-			"no Vulkan device was found; install a driver (on a plain CPU: "
-			"mesa-vulkan-drivers)");
+		return lvx_fail(err, LVX_ENOENT, NO_DEVICE);
 	int pick = -1;
 	char *end = NULL;
 	long index = want && *want ? strtol(want, &end, 10) : 0;
