@@ -190,7 +190,8 @@ static float *pack_floats(struct lvx_runner *r, struct blob *blob, struct lvx_vi
 	size_t total = 0;
 	for (uint32_t i = 0; i < n; i++)
 		total += (size_t)(w[ids[i]].rows ? w[ids[i]].rows : 1) * w[ids[i]].cols;
-	float *out = blob_add(blob, total * sizeof(float), view);
+	/* whole vec4s, as the kernels read them */
+	float *out = blob_add(blob, (total + 3) / 4 * 4 * sizeof(float), view);
 	size_t at = 0;
 	for (uint32_t i = 0; out && i < n; i++)
 		for (uint32_t row = 0; row < (w[ids[i]].rows ? w[ids[i]].rows : 1); row++) {

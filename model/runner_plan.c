@@ -21,7 +21,7 @@ enum { ALIGN = 256 };
 /* Of the attention: keys of a chunk, bytes of their scores, queries of a work group. */
 enum { CHUNK_MAX = 512, SCORES_MAX = 16384, QUERIES_MAX = 4, N_MAX = 16 };
 
-const uint32_t lvx_tile_positions[LVX_TILES] = {1, 4, 16};
+const uint32_t lvx_tile_positions[LVX_TILES] = {1, 4, 8};
 
 /* ---- buffers ---- */
 
@@ -170,7 +170,7 @@ static enum lvx_status linear_pipelines(struct lvx_runner *r, struct lvx_error *
 			continue;
 		for (uint32_t t = 0; t < LVX_TILES; t++) {
 			uint32_t spec[] = {
-				LVX_VK_GROUP, f, lvx_tile_positions[t], r->tile_rows,
+				r->group, f, lvx_tile_positions[t], r->tile_rows,
 				r->vk->is_cpu};
 			enum lvx_status st = lvx_vk_pipeline(r->vk, &r->linear[f][t], linear_spv,
 				sizeof(linear_spv), spec, 5, "linear", err);
@@ -214,10 +214,11 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 	const struct lvx_config *c = &r->model->config;
 	uint32_t group = c->n_heads / c->n_kv_heads, cpu = r->vk->is_cpu;
 	r->tile_rows = cpu ? 4 : 2;
+	r->group = cpu ? 8 : LVX_VK_GROUP;
 	r->patch_queries = QUERIES_MAX;
 	while (r->n_patches % r->patch_queries || r->patch_queries * group > N_MAX)
 		r->patch_queries /= 2;
-	uint32_t plain[] = {LVX_VK_GROUP};
+	uint32_t plain[] = {r->group};
 	uint32_t rope[] = {LVX_VK_GROUP, c->head_dim / 4, c->rotary_dim / 8};
 	uint32_t attention[] = {LVX_VK_GROUP, c->head_dim / 4, group, chunk_of(group), 1};
 	uint32_t patches[] = {LVX_VK_GROUP, c->head_dim / 4, group,
@@ -227,8 +228,8 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 	const uint32_t *code = cpu ? attention8_spv : attention_spv;
 	size_t bytes = cpu ? sizeof(attention8_spv) : sizeof(attention_spv);
 	uint32_t n = cpu ? 4 : 5;
-	uint32_t router[] = {LVX_VK_GROUP, c->n_experts, c->router_dim, c->top_k, cpu};
-	uint32_t sort[] = {LVX_VK_GROUP, c->n_experts};
+	uint32_t router[] = {r->group, c->n_experts, c->router_dim, c->top_k, cpu};
+	uint32_t sort[] = {r->group, c->n_experts};
 	const struct {
 		VkPipeline *out;
 		const uint32_t *code;

@@ -100,6 +100,7 @@ struct lvx_runner {
 	uint32_t key_cap; /* keys of a row */
 	uint32_t n_patches; /* of a picture */
 	uint32_t nm;	  /* floats of a modality memory */
+	uint32_t group; /* invocations of a work group, where a kernel doesn't want 32 */
 	uint32_t tile_rows; /* rows of a matrix that one invocation takes */
 	uint32_t patch_queries; /* patches that one work group of the attention takes */
 

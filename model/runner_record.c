@@ -69,7 +69,7 @@ static uint32_t pick_tile(uint32_t n)
 static uint32_t groups_x(const struct lvx_runner *r, const struct lvx_matrix *m)
 {
 	uint32_t tiles = (m->rows + TILE - 1) / TILE;
-	uint32_t per = LVX_VK_GROUP / TILE * r->tile_rows;
+	uint32_t per = r->group / TILE * r->tile_rows;
 	return (tiles + per - 1) / per;
 }
 

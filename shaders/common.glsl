@@ -30,6 +30,8 @@ shared float sh_part[64];
 float group_add(float v)
 {
 	v = subgroupAdd(v);
+	if (gl_WorkGroupSize.x <= 8) /* subgroups are not smaller */
+		return v;
 	if (subgroupElect())
 		sh_part[gl_SubgroupID] = v;
 	barrier();
@@ -43,6 +45,8 @@ float group_add(float v)
 float group_max(float v)
 {
 	v = subgroupMax(v);
+	if (gl_WorkGroupSize.x <= 8)
+		return v;
 	if (subgroupElect())
 		sh_part[gl_SubgroupID] = v;
 	barrier();

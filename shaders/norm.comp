@@ -8,13 +8,13 @@
 #include "common.glsl"
 
 layout(set = 0, binding = 0) readonly buffer P { Pos pos[]; };
-layout(set = 0, binding = 1) buffer X { float x[]; };
-layout(set = 0, binding = 2) readonly buffer A { float add[]; };    /* [positions][D] */
-layout(set = 0, binding = 3) readonly buffer E { float expert[]; }; /* [positions][top][D] */
+layout(set = 0, binding = 1) buffer X { vec4 x[]; };
+layout(set = 0, binding = 2) readonly buffer A { vec4 add[]; };    /* [positions][D] */
+layout(set = 0, binding = 3) readonly buffer E { vec4 expert[]; }; /* [positions][top][D] */
 layout(set = 0, binding = 4) readonly buffer WT { float share[]; }; /* [positions][top] */
-layout(set = 0, binding = 5) readonly buffer N { float norm[]; };
-layout(set = 0, binding = 6) writeonly buffer H { float h[]; };
-layout(set = 0, binding = 7) readonly buffer AW { float act_w[]; }; /* [3][D], then [3] bias */
+layout(set = 0, binding = 5) readonly buffer N { vec4 norm[]; };
+layout(set = 0, binding = 6) writeonly buffer H { vec4 h[]; };
+layout(set = 0, binding = 7) readonly buffer AW { vec4 act_w[]; }; /* [3][D], then [3] bias */
 layout(set = 0, binding = 8) writeonly buffer AO { float act[]; };  /* [slots][4] */
 
 layout(push_constant) uniform Push {
@@ -28,39 +28,39 @@ layout(push_constant) uniform Push {
 void main()
 {
 	uint p = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x, step = gl_WorkGroupSize.x;
+	uint n4 = dim / 4, at = p * n4;
 	float ss = 0.0;
-	for (uint i = lane; i < dim; i += step) {
-		float v = x[p * dim + i];
+	for (uint i = lane; i < n4; i += step) {
+		vec4 v = x[at + i];
 		if (adds != 0) {
-			float a = add[p * dim + i];
+			vec4 a = add[at + i];
 			if (adds == 2)
 				for (uint k = 0; k < top_k; k++)
-					a = fma(share[p * top_k + k],
-						expert[(p * top_k + k) * dim + i], a);
+					a += share[p * top_k + k] * expert[(p * top_k + k) * n4 + i];
 			v += a;
-			x[p * dim + i] = v;
+			x[at + i] = v;
 		}
-		ss = fma(v, v, ss);
+		ss += dot(v, v);
 	}
 	float r = inversesqrt(group_add(ss) / float(dim) + eps);
 	if (n_act == 0) {
-		for (uint i = lane; i < dim; i += step)
-			h[p * dim + i] = x[p * dim + i] * r * norm[i];
+		for (uint i = lane; i < n4; i += step)
+			h[at + i] = x[at + i] * r * norm[i];
 		return;
 	}
 	vec4 part = vec4(0.0);
-	for (uint i = lane; i < dim; i += step) {
-		float v = x[p * dim + i] * r * norm[i];
+	for (uint i = lane; i < n4; i += step) {
+		vec4 v = x[at + i] * r * norm[i];
 		[[unroll]] for (uint k = 0; k < 4; k++) {
 			if (pos[p].item[k] != ~0u)
-				h[pos[p].item[k] * dim + i] = v;
+				h[pos[p].item[k] * n4 + i] = v;
 			if (k < n_act)
-				part[k] = fma(act_w[k * dim + i], v, part[k]);
+				part[k] += dot(act_w[k * n4 + i], v);
 		}
 	}
 	[[unroll]] for (uint k = 0; k < 4; k++) {
 		float s = group_add(part[k]);
 		if (k < n_act && lane == 0)
-			act[p * 4 + k] = s + act_w[n_act * dim + k];
+			act[p * 4 + k] = s + act_w[n_act * n4][k];
 	}
 }
