@@ -100,6 +100,8 @@ static enum lvx_status build(
 	enum lvx_status st = set_sizes(r, params, err);
 	if (st == LVX_OK)
 		st = lvx_vk_create(&r->vk, params->device, params->validation, err);
+	if (st == LVX_OK && params->gpu_kernels)
+		r->vk->is_cpu = false;
 	if (st == LVX_OK)
 		st = lvx_runner_pack(r, err);
 	if (st == LVX_OK)

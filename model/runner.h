@@ -34,6 +34,7 @@ struct lvx_runner_params {
 	uint32_t n_rows;	/* cache rows, 1..256 */
 	uint32_t max_positions; /* of one batch; 0: enough for every row's slot and some pictures */
 	bool validation;	/* ask for the Vulkan validation layer */
+	bool gpu_kernels;	/* also where the device is a CPU: for tests of them */
 };
 
 enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_model *model,

@@ -36,11 +36,11 @@ static void add(struct sums *s, const float *a, const float *b, uint32_t n)
 	}
 }
 
-static struct lvx_runner *create(const struct lvx_model *model)
+static struct lvx_runner *create(const struct lvx_model *model, bool gpu_kernels)
 {
 	struct lvx_error err;
 	struct lvx_runner *runner = NULL;
-	struct lvx_runner_params params = {.device = getenv("LVX_DEVICE"), .n_rows = 4};
+	struct lvx_runner_params params = {.device = getenv("LVX_DEVICE"), .n_rows = 4, .gpu_kernels = gpu_kernels};
 	if (lvx_runner_create(&runner, model, &params, &err) != LVX_OK)
 		fail_msg("%s", err.msg);
 	return runner;
@@ -77,10 +77,10 @@ static void check_slot(struct lvx_runner *runner, const struct golden *g, const 
 	free(got);
 }
 
-static void check_format(enum golden_format format, double limit)
+static void check_format(enum golden_format format, bool gpu_kernels, double limit)
 {
 	struct lvx_model *model = golden_model(format);
-	struct lvx_runner *runner = create(model);
+	struct lvx_runner *runner = create(model, gpu_kernels);
 	struct golden g;
 	golden_load(&g, lvx_model_info(model));
 	struct sums sums[GOLDEN_CASES] = {0}, act = {0};
@@ -128,19 +128,27 @@ static void check_format(enum golden_format format, double limit)
 static void test_f32(void **state)
 {
 	(void)state;
-	check_format(GOLDEN_F32, 1e-4);
+	check_format(GOLDEN_F32, false, 1e-4);
 }
 
 static void test_int8(void **state)
 {
 	(void)state;
-	check_format(GOLDEN_INT8, 2e-2);
+	check_format(GOLDEN_INT8, false, 2e-2);
 }
 
 static void test_q4(void **state)
 {
 	(void)state;
-	check_format(GOLDEN_STORED, 2e-2);
+	check_format(GOLDEN_STORED, false, 2e-2);
+}
+
+/* What CPUs have kernels of their own for. */
+static void test_gpu_kernels(void **state)
+{
+	(void)state;
+	check_format(GOLDEN_F32, true, 1e-4);
+	check_format(GOLDEN_STORED, true, 2e-2);
 }
 
 /* Half floats are what they say: the same outputs as from floats of these values. */
@@ -148,7 +156,7 @@ static void test_f16(void **state)
 {
 	(void)state;
 	struct lvx_model *models[2] = {golden_model(GOLDEN_F16), golden_model(GOLDEN_F32_OF_F16)};
-	struct lvx_runner *runners[2] = {create(models[0]), create(models[1])};
+	struct lvx_runner *runners[2] = {create(models[0], false), create(models[1], false)};
 	struct golden g;
 	golden_load(&g, lvx_model_info(models[0]));
 	const struct golden_case *c = &g.cases[0];
@@ -180,6 +188,7 @@ int main(void)
 		cmocka_unit_test(test_f32),
 		cmocka_unit_test(test_int8),
 		cmocka_unit_test(test_q4),
+		cmocka_unit_test(test_gpu_kernels),
 		cmocka_unit_test(test_f16),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
