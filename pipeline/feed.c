@@ -19,9 +19,11 @@ static const int64_t leap_us = 60000000;
 /* A track of sound that brings nothing for so long counts as none for now. */
 static const int64_t sound_idle_us = 3000000;
 static const int64_t poll_us = 50000;
-static const int64_t starved_us = 200000;
+/* Readers with less sound than this wait for more before they take a picture; those that have
+ * more are only slow. */
+static const int64_t starving_us = 250000;
 
-enum { SILENCE = 1600 };
+enum { SILENCE = 1600, STARVED_POLLS = 5 };
 
 struct lvx_feed {
 	struct lvx_ring *ring;
@@ -291,7 +293,10 @@ enum lvx_status lvx_feed_picture(
 	/* The silence first: then no slot that this picture is in is whole yet. */
 	if (st == LVX_OK && !sound)
 		st = fill_silence(feed, pts_us);
-	int64_t begun_us = lvx_now_us();
+	/* Counted, not timed: a machine that stands still says nothing about its readers. */
+	int polls = 0;
+	const uint64_t starving = (uint64_t)(starving_us * feed->rp.sample_rate / 1000000);
+	uint64_t unread = lvx_ring_unread(feed->ring);
 	while (st == LVX_OK) {
 		enum lvx_status w = lvx_ring_write_picture(feed->ring, rgb, pts_us);
 		if (w != LVX_AGAIN)
@@ -299,10 +304,14 @@ enum lvx_status lvx_feed_picture(
 		if (!lvx_ring_wait_picture_room(feed->ring, poll_us) ||
 			atomic_load(&feed->interrupted))
 			return LVX_END;
-		if (feed->one_thread && lvx_now_us() - begun_us > starved_us)
-			break; /* the sound that its readers wait for is behind us */
+		/* The sound that its readers wait for may be behind us. */
+		uint64_t n = lvx_ring_unread(feed->ring);
+		polls = n == unread && n < starving ? polls + 1 : 0;
+		unread = n;
+		if (feed->one_thread && polls > STARVED_POLLS)
+			break;
 		/* Its readers wait for sound; if that waits for us, nothing ever moves. */
-		if (!has_sound(feed, pts_us, 0, sound_idle_us / 2))
+		if (!feed->one_thread && !has_sound(feed, pts_us, 0, sound_idle_us / 2))
 			st = fill_silence(feed, pts_us);
 	}
 	return st;

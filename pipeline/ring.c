@@ -272,6 +272,20 @@ enum lvx_status lvx_ring_write_picture(struct lvx_ring *ring, const uint8_t *rgb
 	return LVX_OK;
 }
 
+uint64_t lvx_ring_unread(struct lvx_ring *ring)
+{
+	uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed), most = 0;
+	for (int i = 0; i < LVX_RING_CURSORS_MAX; i++) {
+		struct lvx_cursor *c = &ring->cursors[i];
+		if (atomic_load(&c->state) != CURSOR_OPEN || !atomic_load(&c->blocking))
+			continue;
+		uint64_t held = head - atomic_load(&c->pos);
+		if (held > most && held <= ring->capacity) /* more: it opened just now */
+			most = held;
+	}
+	return most;
+}
+
 void lvx_ring_finish(struct lvx_ring *ring)
 {
 	atomic_store_explicit(&ring->finished, true, memory_order_release);

@@ -69,6 +69,8 @@ bool lvx_ring_wait_room(struct lvx_ring *ring, int64_t timeout_us);
 enum lvx_status lvx_ring_write_picture(struct lvx_ring *ring, const uint8_t *rgb, int64_t pts_us);
 /* As lvx_ring_wait_room, after LVX_AGAIN from lvx_ring_write_picture. */
 bool lvx_ring_wait_picture_room(struct lvx_ring *ring, int64_t timeout_us);
+/* Samples that the slowest blocking cursor has not read yet; 0 without one. */
+uint64_t lvx_ring_unread(struct lvx_ring *ring);
 void lvx_ring_finish(struct lvx_ring *ring); /* no more data: cursors get LVX_END */
 
 /* ---- any thread ---- */

@@ -18,6 +18,7 @@ static const int64_t first_data_us = 15000000; /* a connection may take this lon
 static const int64_t first_data_file_us = 3000000;
 static const int64_t backoff_first_us = 500000, backoff_max_us = 30000000;
 static const int64_t lost_end_us = 2000000;
+enum { LOST_END_LOOKS = 50 }; /* and not the time alone: the machine may have stood still */
 static const int64_t healthy_us = 10000000; /* live so long: the next loss is a new one */
 enum { FIRST_TRIES = 3 };		    /* of an address that is not live */
 enum { EMPTY_TRIES = 3 };
@@ -33,6 +34,8 @@ enum outcome {
 
 struct attempt {
 	int64_t begun_us, live_us; /* live_us: when the first data came; 0: not yet */
+	int64_t last_us; /* of data, when it was looked at last; and how often it was the same */
+	int quiet_looks;
 	char msg[400];
 };
 
@@ -127,17 +130,17 @@ static bool look_at_flow(struct lvx_gst *g, struct attempt *a, bool again, enum 
 		}
 		return false;
 	}
-	if (!g->live) {
-		/* souphttpsrc has its own timeout, a file needs none; but should the end
-		 * get lost on its way (it happened), do not wait for it for ever. */
-		if (atomic_load(&g->all_read) && !atomic_load(&g->in_feed) &&
-			now - last > lost_end_us) {
-			lvx_log_info("%s: ended without saying so", g->shown);
-			*out = OUT_FINISHED;
-			return true;
-		}
-		return false;
+	/* Should the end get lost on its way (it happens), do not wait for it for ever. */
+	a->quiet_looks = last == a->last_us ? a->quiet_looks + 1 : 0;
+	a->last_us = last;
+	if (atomic_load(&g->all_read) && !atomic_load(&g->in_feed) && now - last > lost_end_us &&
+		a->quiet_looks > LOST_END_LOOKS) {
+		lvx_log_info("%s: ended without saying so", g->shown);
+		*out = OUT_FINISHED;
+		return true;
 	}
+	if (!g->live) /* souphttpsrc has its own timeout, a file needs none */
+		return false;
 	int64_t silent = atomic_load(&g->in_feed) ? 0 : now - last;
 	if (silent > 2 * g->params.stall_us) {
 		snprintf(a->msg, sizeof(a->msg), "nothing came for %.1f s",
