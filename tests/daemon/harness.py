@@ -18,6 +18,7 @@ import wave
 import websockets
 
 RATE = 16000
+PATIENCE = 90  # seconds: only a hang takes so long, on however busy a machine
 
 
 def wav(path, seconds, rate=RATE):
@@ -56,7 +57,7 @@ class Daemon:
         return self.log.read()
 
     def wait_ready(self):
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             found = re.search(r"READY https?://\S+?:(\d+)/", self.stderr())
             if found:
@@ -72,7 +73,7 @@ class Daemon:
         if self.proc.poll() is None:
             self.proc.send_signal(sig)
         try:
-            out, _ = self.proc.communicate(timeout=20)
+            out, _ = self.proc.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             self.proc.kill()
             raise AssertionError("does not stop:\n" + self.stderr())
@@ -105,7 +106,7 @@ class Daemon:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data,
                                          method=method, headers=headers or {})
         try:
-            with urllib.request.urlopen(request, timeout=10) as reply:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
                 status, head, text = reply.status, reply.headers, reply.read()
         except urllib.error.HTTPError as e:
             status, head, text = e.code, e.headers, e.read()
@@ -118,7 +119,7 @@ class Daemon:
         assert status == 200, body
         return body
 
-    def wait_for(self, stream, test, seconds=10):
+    def wait_for(self, stream, test, seconds=PATIENCE):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             info = self.info(stream)
@@ -136,7 +137,7 @@ class Daemon:
 class Socket:
     def __init__(self, daemon, path, kwargs):
         self.url = f"ws{'s' if daemon.tls else ''}://127.0.0.1:{daemon.port}{path}"
-        self.kwargs = dict({"ping_interval": None, "max_size": None, "close_timeout": 3}, **kwargs)
+        self.kwargs = dict({"ping_interval": None, "max_size": None, "close_timeout": 3, "open_timeout": PATIENCE}, **kwargs)
 
     async def __aenter__(self):
         self.ws = await websockets.connect(self.url, **self.kwargs)
@@ -150,21 +151,21 @@ class Socket:
     async def send(self, **message):
         await self.ws.send(json.dumps(message))
 
-    async def get(self, seconds=10):
+    async def get(self, seconds=PATIENCE):
         return json.loads(await asyncio.wait_for(self.ws.recv(), seconds))
 
     async def ask(self, **message):
         await self.send(**message)
         return await self.get()
 
-    async def until(self, kind, seconds=20):
+    async def until(self, kind, seconds=PATIENCE):
         """Messages up to and with the first of that type."""
         got = []
         while not got or got[-1]["type"] != kind:
             got.append(await self.get(seconds))
         return got
 
-    async def closed(self, seconds=10):
+    async def closed(self, seconds=PATIENCE):
         """Reads to the end; the close code."""
         try:
             while True:

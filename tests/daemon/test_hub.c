@@ -81,7 +81,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	assert_true(lvx_hub_shutdown(f->hub, 5000000));
+	assert_true(lvx_hub_shutdown(f->hub, 60000000));
 	lvx_hub_destroy(f->hub);
 	lvx_engine_destroy(f->engine);
 	free(f);
@@ -149,7 +149,7 @@ static void test_readers(void **state)
 	assert_int_equal(info.stream.words, WORDS);
 	assert_int_equal(info.readers, 0);
 	lvx_hub_unref(s);
-	assert_true(lvx_hub_shutdown(f->hub, 5000000));
+	assert_true(lvx_hub_shutdown(f->hub, 60000000));
 	for (int i = 0; i < 4; i++)
 		lvx_bell_destroy(bells[i]);
 }
