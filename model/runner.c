@@ -70,7 +70,7 @@ static enum lvx_status warm_up(struct lvx_runner *r, struct lvx_error *err)
 			.features = zeros,
 			.tokens = tokens,
 			.want_lanes = (1u << c->n_lanes) - 1};
-	/* one slot, every row's slot, a picture: together all sizes of every kernel */
+	/* one slot, every row's slot, a picture, a prefix: together all sizes of every kernel */
 	if (st == LVX_OK)
 		st = lvx_runner_step(r, runs, 1, out);
 	if (st == LVX_OK && r->n_rows > 1)
@@ -80,6 +80,13 @@ static enum lvx_status warm_up(struct lvx_runner *r, struct lvx_error *err)
 	if (st == LVX_OK) {
 		runs[0].kind = LVX_RUN_PICTURE;
 		runs[0].n = r->n_patches;
+		st = lvx_runner_step(r, runs, 1, out);
+	}
+	if (st == LVX_OK && c->max_prefix) {
+		lvx_runner_reset_row(r, 0);
+		runs[0].kind = LVX_RUN_PREFIX;
+		runs[0].n = c->max_prefix < LVX_LANES_MAX ? c->max_prefix : LVX_LANES_MAX;
+		runs[0].position = -(int64_t)runs[0].n;
 		st = lvx_runner_step(r, runs, 1, out);
 	}
 	free(zeros);
@@ -217,12 +224,11 @@ static VkResult submit(struct lvx_runner *r, VkCommandBuffer cmd)
 	return result;
 }
 
-static void read_outputs(struct lvx_runner *r, const struct lvx_run *runs, struct lvx_output *out)
+static void read_outputs(struct lvx_runner *r, struct lvx_output *out)
 {
 	const struct lvx_config *c = &r->model->config;
 	const struct lvx_best *best = lvx_mapped(&r->readback, &r->v.best);
 	const float *activity = lvx_mapped(&r->readback, &r->v.activity);
-	(void)runs;
 	for (uint32_t s = 0; s < r->shape.n_slots; s++) {
 		struct lvx_output *o = &out[r->order[s]];
 		*o = (struct lvx_output){0};
@@ -262,7 +268,7 @@ enum lvx_status lvx_runner_step(
 		r->lost = true;
 		return LVX_EDEVICE;
 	}
-	read_outputs(r, runs, out);
+	read_outputs(r, out);
 	for (uint32_t i = 0; i < n_runs; i++)
 		r->rows[runs[i].row] = r->next[runs[i].row];
 	r->stats.steps++;

@@ -30,18 +30,18 @@ struct lvx_device_info {
 int lvx_runner_list_devices(struct lvx_device_info *out, int max, struct lvx_error *err);
 
 struct lvx_runner_params {
-	const char *device;	/* NULL: the best; an index of the list, or part of a name */
-	uint32_t n_rows;	/* cache rows, 1..256 */
+	const char *device;     /* NULL: the best; an index of the list, or part of a name */
+	uint32_t n_rows;        /* cache rows, 1..256 */
 	uint32_t max_positions; /* of one batch; 0: enough for every row's slot and some pictures */
-	bool validation;	/* ask for the Vulkan validation layer */
-	bool gpu_kernels;	/* also where the device is a CPU: for tests of them */
+	bool validation;        /* ask for the Vulkan validation layer */
+	bool gpu_kernels;       /* also where the device is a CPU: for tests of them */
 };
 
 enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_model *model,
 	const struct lvx_runner_params *params, struct lvx_error *err);
 void lvx_runner_destroy(struct lvx_runner *runner);
 const struct lvx_device_info *lvx_runner_device(const struct lvx_runner *runner);
-uint64_t lvx_runner_device_bytes(const struct lvx_runner *runner); /* allocated on the device */
+uint64_t lvx_runner_device_bytes(const struct lvx_runner *runner);  /* allocated on the device */
 uint32_t lvx_runner_max_positions(const struct lvx_runner *runner); /* of one batch */
 /* Messages of the validation layer so far. */
 unsigned lvx_runner_validation_errors(const struct lvx_runner *runner);
@@ -51,20 +51,21 @@ enum lvx_run_kind { LVX_RUN_PREFIX, LVX_RUN_PICTURE, LVX_RUN_SLOT };
 struct lvx_run {
 	uint32_t row;
 	enum lvx_run_kind kind;
-	uint32_t n;		/* positions: prefix tokens, patches, or 1 */
-	int64_t position;	/* the run's slot number (prefix: of its first token, -n) */
-	const float *features;	/* slot: [frames * mels]; picture: [n][patch values]; else NULL */
-	const int32_t *tokens;	/* slot: [n_lanes] fed back; prefix: [n]; else NULL */
+	uint32_t n;            /* positions: prefix tokens, patches, or 1 */
+	int64_t position;      /* the run's slot number (prefix: of its first token, -n) */
+	const float *features; /* slot: [frames * mels]; picture: [n][patch values]; else NULL */
+	const int32_t *tokens; /* slot: [n_lanes] fed back; prefix: [n]; else NULL */
 	const int32_t *conditions; /* [n_conditions] indices, summed */
 	uint32_t n_conditions;
-	uint32_t want_lanes;	/* bit per lane whose token is wanted (slots only) */
+	uint32_t want_lanes; /* bit per lane whose token is wanted (slots only) */
 };
 
 struct lvx_output {
-	int32_t token[LVX_LANES_MAX];	/* greedy; pad where not wanted */
-	float logprob[LVX_LANES_MAX];	/* of that token, natural log */
-	float margin[LVX_LANES_MAX];	/* best logit minus second best */
-	float activity[LVX_ACTIVITY_MAX]; /* probabilities: speech, end of utterance, speaker change */
+	int32_t token[LVX_LANES_MAX];     /* greedy; pad where not wanted */
+	float logprob[LVX_LANES_MAX];     /* of that token, natural log */
+	float margin[LVX_LANES_MAX];      /* best logit minus second best */
+	float activity[LVX_ACTIVITY_MAX]; /* probabilities: speech, end of utterance, speaker change
+					   */
 };
 
 /* Forgets a row: prefix, rings and modality memory are empty afterwards. */

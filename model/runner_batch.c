@@ -42,8 +42,7 @@ static bool run_ok(const struct lvx_runner *r, const struct lvx_run *run)
 }
 
 /* Sorts the runs by kind, keeping their order, and counts positions. */
-static enum lvx_status sort_runs(
-	struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs)
+static enum lvx_status sort_runs(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs)
 {
 	static const enum lvx_run_kind order[] = {LVX_RUN_SLOT, LVX_RUN_PICTURE, LVX_RUN_PREFIX};
 	bool seen[LVX_ROWS_MAX] = {false};
@@ -79,8 +78,8 @@ static void add_vector(float *out, const float *v, uint32_t n)
 }
 
 /* Modality memory: what the row has seen, and how this run's mean is folded in. */
-static void fill_run(struct lvx_runner *r, const struct lvx_run *run, uint32_t index,
-	uint32_t first)
+static void fill_run(
+	struct lvx_runner *r, const struct lvx_run *run, uint32_t index, uint32_t first)
 {
 	static const enum lvx_modality modality[] = {[LVX_RUN_PREFIX] = LVX_TEXT,
 		[LVX_RUN_SLOT] = LVX_AUDIO,
@@ -165,8 +164,7 @@ static void fill_angles(struct lvx_runner *r, const struct lvx_run *run, uint32_
 	}
 }
 
-static void fill_features(
-	struct lvx_runner *r, const struct lvx_run *run, const uint32_t done[3])
+static void fill_features(struct lvx_runner *r, const struct lvx_run *run, const uint32_t done[3])
 {
 	const struct lvx_config *c = &r->model->config;
 	const struct lvx_weight *e = &r->model->graph.weights[r->model->graph.embed];

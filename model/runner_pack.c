@@ -32,7 +32,7 @@ static void *blob_add(struct blob *b, size_t bytes, struct lvx_view *out)
 
 /* A source matrix, straight from the file or turned into floats. */
 struct part {
-	const uint8_t *data; /* rows of row_bytes */
+	const uint8_t *data;  /* rows of row_bytes */
 	const uint8_t *scale; /* f16 [rows][cols / 32] or NULL */
 	float *owned;
 	uint32_t rows, cols;
@@ -214,8 +214,8 @@ static enum lvx_status no_memory(struct lvx_error *err)
 	return lvx_fail(err, LVX_ENOMEM, "out of memory for the weights");
 }
 
-static enum lvx_status pack_router(struct lvx_runner *r, struct blob *blob,
-	struct lvx_layer *layer, const struct lvx_op_router *o, struct lvx_error *err)
+static enum lvx_status pack_router(struct lvx_runner *r, struct blob *blob, struct lvx_layer *layer,
+	const struct lvx_op_router *o, struct lvx_error *err)
 {
 	lvx_weight_id rows[4] = {o->gate, o->cross_v, o->cross_k, o->cross_q};
 	lvx_weight_id biases[2] = {o->bias, o->presence};
@@ -249,8 +249,8 @@ static enum lvx_status pack_experts(struct lvx_runner *r, struct blob *blob,
 		up[2 * e + 1] = f->up + 3 * e;
 		down[e] = f->down + 3 * e;
 	}
-	enum lvx_status st = pack_matrix(
-		r, blob, &layer->expert_up, up, 2, f->n_experts, STACK_GATED, err);
+	enum lvx_status st =
+		pack_matrix(r, blob, &layer->expert_up, up, 2, f->n_experts, STACK_GATED, err);
 	if (st == LVX_OK)
 		st = pack_matrix(
 			r, blob, &layer->expert_down, down, 1, f->n_experts, STACK_ROWS, err);
@@ -288,7 +288,8 @@ static enum lvx_status pack_image(struct lvx_runner *r, struct blob *blob,
 		}
 	bool ok = place && a;
 	free(a);
-	return ok ? pack_matrix(r, blob, &r->image, &e->proj, 1, 1, STACK_ROWS, err) : no_memory(err);
+	return ok ? pack_matrix(r, blob, &r->image, &e->proj, 1, 1, STACK_ROWS, err)
+		  : no_memory(err);
 }
 
 static enum lvx_status pack_op(
@@ -355,8 +356,8 @@ static void set_matrix(struct lvx_matrix *m, VkBuffer buffer)
 }
 
 /* Sends a finished blob up and gives its views their buffer. */
-static enum lvx_status finish_blob(struct lvx_runner *r, struct blob *blob,
-	struct lvx_layer *layer, struct lvx_error *err)
+static enum lvx_status finish_blob(
+	struct lvx_runner *r, struct blob *blob, struct lvx_layer *layer, struct lvx_error *err)
 {
 	struct lvx_vk_buffer *b = &r->blobs[r->n_blobs];
 	enum lvx_status st =
@@ -375,8 +376,8 @@ static enum lvx_status finish_blob(struct lvx_runner *r, struct blob *blob,
 		for (size_t i = 0; i < sizeof(matrices) / sizeof(matrices[0]); i++)
 			set_matrix(matrices[i], b->buffer);
 	} else {
-		struct lvx_view *views[] = {&r->audio_norm, &r->image_norm, &r->final_norm,
-			&r->place, &r->activity};
+		struct lvx_view *views[] = {
+			&r->audio_norm, &r->image_norm, &r->final_norm, &r->place, &r->activity};
 		struct lvx_matrix *matrices[] = {
 			&r->audio, &r->lanes_in, &r->image, &r->lanes_out, &r->embed};
 		for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)

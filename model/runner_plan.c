@@ -67,8 +67,8 @@ static enum lvx_status upload_buffers(struct lvx_runner *r, struct lvx_error *er
 		{&r->v.patches, p * r->image.cols},
 		{&r->v.tokens, p * d},
 	};
-	enum lvx_status st = carve(r, &r->upload, list, sizeof(list) / sizeof(list[0]),
-		LVX_VK_UPLOAD, "inputs", err);
+	enum lvx_status st = carve(
+		r, &r->upload, list, sizeof(list) / sizeof(list[0]), LVX_VK_UPLOAD, "inputs", err);
 	const struct wanted back[] = {
 		{&r->v.best, r->max_items * sizeof(struct lvx_best) / 4},
 		{&r->v.activity, s * 4},
@@ -120,18 +120,18 @@ static enum lvx_status state_buffers(struct lvx_runner *r, struct lvx_error *err
 	for (uint32_t l = 0; l < c->n_layers; l++) {
 		const struct wanted k = {&r->layers[l].k_cache, keys};
 		const struct wanted v = {&r->layers[l].v_cache, keys};
-		enum lvx_status st = carve(r, &r->kv_layers[2 * l], &k, 1, LVX_VK_DEVICE,
-			"the cache of keys", err);
+		enum lvx_status st = carve(
+			r, &r->kv_layers[2 * l], &k, 1, LVX_VK_DEVICE, "the cache of keys", err);
 		if (st == LVX_OK)
 			st = carve(r, &r->kv_layers[2 * l + 1], &v, 1, LVX_VK_DEVICE,
 				"the cache of values", err);
 		if (st != LVX_OK)
 			return st;
-		list[l] = (struct wanted){&r->layers[l].memory,
-			(VkDeviceSize)r->n_rows * LVX_MODALITIES * r->nm};
+		list[l] = (struct wanted){
+			&r->layers[l].memory, (VkDeviceSize)r->n_rows * LVX_MODALITIES * r->nm};
 	}
-	enum lvx_status st = carve(r, &r->memory, list, c->n_layers, LVX_VK_DEVICE,
-		"the modality memories", err);
+	enum lvx_status st = carve(
+		r, &r->memory, list, c->n_layers, LVX_VK_DEVICE, "the modality memories", err);
 	/* Reading an entry that was never written must not give NaN. */
 	return st == LVX_OK ? lvx_vk_zero(r->vk, &r->memory, err) : st;
 }
@@ -170,8 +170,7 @@ static enum lvx_status linear_pipelines(struct lvx_runner *r, struct lvx_error *
 			continue;
 		for (uint32_t t = 0; t < LVX_TILES; t++) {
 			uint32_t spec[] = {
-				r->group, f, lvx_tile_positions[t], r->tile_rows,
-				r->vk->is_cpu};
+				r->group, f, lvx_tile_positions[t], r->tile_rows, r->vk->is_cpu};
 			enum lvx_status st = lvx_vk_pipeline(r->vk, &r->linear[f][t], linear_spv,
 				sizeof(linear_spv), spec, 5, "linear", err);
 			if (st != LVX_OK)
@@ -192,8 +191,8 @@ static enum lvx_status check_shapes(const struct lvx_runner *r, struct lvx_error
 	const struct lvx_config *c = &r->model->config;
 	if (!power_of_two(c->head_dim) || c->head_dim > 128)
 		return lvx_fail(err, LVX_EUNSUPPORTED,
-			"%s: 'head_dim' is %u; allowed are 8, 16, 32, 64 and 128", r->model->info.name,
-			c->head_dim);
+			"%s: 'head_dim' is %u; allowed are 8, 16, 32, 64 and 128",
+			r->model->info.name, c->head_dim);
 	if (c->rotary_dim % 8)
 		return lvx_fail(err, LVX_EUNSUPPORTED,
 			"%s: 'rotary_dim' is %u; it must be a multiple of 8", r->model->info.name,

@@ -37,9 +37,9 @@ struct lvx_matrix {
 struct lvx_layer {
 	struct lvx_view norm1, norm2, q_norm, k_norm;
 	struct lvx_matrix qkv, out;
-	struct lvx_matrix up, down;		/* dense, or shared expert */
+	struct lvx_matrix up, down;               /* dense, or shared expert */
 	struct lvx_matrix expert_up, expert_down; /* moe */
-	struct lvx_view router, router_bias;	/* [W; V; K; Q] packed f32; bias, presence */
+	struct lvx_view router, router_bias;      /* [W; V; K; Q] packed f32; bias, presence */
 	struct lvx_view k_cache, v_cache, memory; /* [rows]... */
 	bool moe;
 	float alpha, limit;
@@ -70,8 +70,8 @@ struct lvx_best {
 struct lvx_row {
 	uint32_t n_prefix;
 	uint64_t n_slots, n_pictures;
-	double n[LVX_MODALITIES];	/* weight of each modality memory; 0: not seen */
-	int64_t last[LVX_MODALITIES];	/* its last run's slot */
+	double n[LVX_MODALITIES];     /* weight of each modality memory; 0: not seen */
+	int64_t last[LVX_MODALITIES]; /* its last run's slot */
 };
 
 /* Everything that decides which dispatches a batch needs; the rest is in buffers. */
@@ -97,11 +97,11 @@ struct lvx_runner {
 	const struct lvx_model *model; /* borrowed */
 	struct lvx_vk *vk;
 	uint32_t n_rows, max_positions, max_items;
-	uint32_t key_cap; /* keys of a row */
-	uint32_t n_patches; /* of a picture */
-	uint32_t nm;	  /* floats of a modality memory */
-	uint32_t group; /* invocations of a work group, where a kernel doesn't want 32 */
-	uint32_t tile_rows; /* rows of a matrix that one invocation takes */
+	uint32_t key_cap;       /* keys of a row */
+	uint32_t n_patches;     /* of a picture */
+	uint32_t nm;            /* floats of a modality memory */
+	uint32_t group;         /* invocations of a work group, where a kernel doesn't want 32 */
+	uint32_t tile_rows;     /* rows of a matrix that one invocation takes */
 	uint32_t patch_queries; /* patches that one work group of the attention takes */
 
 	/* weights */
@@ -117,15 +117,16 @@ struct lvx_runner {
 	struct lvx_vk_buffer *kv_layers; /* 2 a layer: keys, values */
 	struct {
 		struct lvx_view pos, runs, rope, cond, mel, lane_tokens, patches, tokens;
-		struct lvx_view audio, lanes, image, x, h, qkv, q, attention, out, unit, expert_unit,
-			sum, expert_sum, kvh, choice, share, list, dispatch, heads, lane_heads,
-			logits;
+		struct lvx_view audio, lanes, image, x, h, qkv, q, attention, out, unit,
+			expert_unit, sum, expert_sum, kvh, choice, share, list, dispatch, heads,
+			lane_heads, logits;
 		struct lvx_view best, activity;
 	} v;
 
 	/* pipelines, descriptor sets, command buffers */
 	VkPipeline linear[LVX_FMTS][LVX_TILES];
-	VkPipeline embed_p, norm_p, rope_p, attention_p, attention_patches_p, router_p, memory_p, group_p, argmax_p;
+	VkPipeline embed_p, norm_p, rope_p, attention_p, attention_patches_p, router_p, memory_p,
+		group_p, argmax_p;
 	VkDescriptorPool sets_pool;
 	struct lvx_layer_sets *sets;
 	struct {
@@ -136,11 +137,10 @@ struct lvx_runner {
 
 	/* rows and the batch in hand */
 	struct lvx_row rows[LVX_ROWS_MAX];
-	struct lvx_row next[LVX_ROWS_MAX]; /* as they will be if the step succeeds */
-	uint32_t *order;	/* [max runs] the batch's runs, slots first */
+	struct lvx_row next[LVX_ROWS_MAX];           /* as they will be if the step succeeds */
+	uint32_t *order;                             /* [max runs] the batch's runs, slots first */
 	uint32_t items[LVX_ROWS_MAX][LVX_LANES_MAX]; /* of run i: head item or ~0 */
-	double *rope_freq;	/* [rotary_dim / 2] */
-	float *row_floats;	/* one row of the widest weight */
+	double *rope_freq;                           /* [rotary_dim / 2] */
 	struct lvx_shape shape;
 	bool lost;
 	uint64_t step;
@@ -158,11 +158,8 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err);
 /* runner_record.c: the command buffer of r->shape, recorded or re-used. */
 enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out);
-/* Compiles every matrix kernel, for drivers that do so at the first use. */
-enum lvx_status lvx_runner_warm(struct lvx_runner *r, struct lvx_error *err);
 /* runner_batch.c: checks the runs, fills the upload buffer, r->shape and r->next. */
-enum lvx_status lvx_runner_fill(
-	struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs);
+enum lvx_status lvx_runner_fill(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs);
 
 static inline void *lvx_mapped(const struct lvx_vk_buffer *buffer, const struct lvx_view *view)
 {

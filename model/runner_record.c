@@ -9,7 +9,7 @@
 
 enum {
 	TILE = 8,
-	DIRECT_MAX = 2,	   /* positions: up to here experts run without sorting */
+	DIRECT_MAX = 2, /* positions: up to here experts run without sorting */
 	MODE_PLAIN = 0,
 	MODE_DIRECT = 1,
 	MODE_GROUPED = 2,
@@ -42,8 +42,8 @@ static void use(struct recorder *c, VkPipeline pipeline, VkDescriptorSet set, co
 	vkCmdPushConstants(c->cmd, vk->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, push);
 }
 
-static void dispatch(struct recorder *c, VkPipeline pipeline, VkDescriptorSet set,
-	const void *push, uint32_t bytes, uint32_t x, uint32_t y)
+static void dispatch(struct recorder *c, VkPipeline pipeline, VkDescriptorSet set, const void *push,
+	uint32_t bytes, uint32_t x, uint32_t y)
 {
 	use(c, pipeline, set, push, bytes);
 	vkCmdDispatch(c->cmd, x, y, 1);
@@ -57,8 +57,8 @@ static void barrier(struct recorder *c)
 		.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
 				 VK_ACCESS_INDIRECT_COMMAND_READ_BIT};
 	vkCmdPipelineBarrier(c->cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-		VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT, 0, 1, &b,
-		0, NULL, 0, NULL);
+		VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT, 0, 1,
+		&b, 0, NULL, 0, NULL);
 }
 
 static uint32_t pick_tile(uint32_t n)
@@ -91,12 +91,11 @@ static void run_plain(struct recorder *c, const struct lvx_matrix *m, VkDescript
 {
 	uint32_t tile = pick_tile(push->n_items), np = lvx_tile_positions[tile];
 	if (push->n_items)
-		dispatch(c, c->r->linear[m->format][tile], set, push, sizeof(*push), groups_x(c->r, m),
-			(push->n_items + np - 1) / np);
+		dispatch(c, c->r->linear[m->format][tile], set, push, sizeof(*push),
+			groups_x(c->r, m), (push->n_items + np - 1) / np);
 }
 
-static void linear(
-	struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set, uint32_t n)
+static void linear(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set, uint32_t n)
 {
 	struct push_linear push = linear_push(m, n);
 	run_plain(c, m, set, &push);
@@ -112,8 +111,8 @@ static void linear_gated(struct recorder *c, const struct lvx_matrix *m, VkDescr
 }
 
 /* grouped: through the sorted list, counts come from the device; else item by item. */
-static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set,
-	uint32_t n, const struct lvx_layer *y, bool up, bool grouped, uint32_t tile)
+static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set, uint32_t n,
+	const struct lvx_layer *y, bool up, bool grouped, uint32_t tile)
 {
 	const struct lvx_config *config = &c->r->model->config;
 	struct push_linear push = linear_push(m, n * config->top_k);

@@ -55,7 +55,8 @@ void lvx_vk_cache_open(struct lvx_vk *vk)
 	VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
 	char *data = NULL;
 	size_t len = 0;
-	if (cache_path(vk) && lvx_file_read(&data, &len, vk->cache_path, CACHE_MAX, NULL) == LVX_OK &&
+	if (cache_path(vk) &&
+		lvx_file_read(&data, &len, vk->cache_path, CACHE_MAX, NULL) == LVX_OK &&
 		is_ours(vk, data, len)) {
 		info.initialDataSize = vk->cache_len = len;
 		info.pInitialData = data;

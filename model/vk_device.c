@@ -178,7 +178,8 @@ static int find_devices(VkInstance instance, struct found *out, struct lvx_error
 	uint32_t n = DEVICES_MAX;
 	VkResult r = vkEnumeratePhysicalDevices(instance, &n, devices);
 	if (r != VK_SUCCESS && r != VK_INCOMPLETE) {
-		lvx_fail(err, LVX_EDEVICE, "Vulkan: cannot list devices: %s", lvx_vk_result_name(r));
+		lvx_fail(
+			err, LVX_EDEVICE, "Vulkan: cannot list devices: %s", lvx_vk_result_name(r));
 		return -1;
 	}
 	for (uint32_t i = 0; i < n; i++) {
@@ -213,8 +214,8 @@ int lvx_vk_list(struct lvx_device_info *out, int max, struct lvx_error *err)
 	return n;
 }
 
-static enum lvx_status choose(const struct found *found, int n, const char *want, int *out,
-	struct lvx_error *err)
+static enum lvx_status choose(
+	const struct found *found, int n, const char *want, int *out, struct lvx_error *err)
 {
 	if (n == 0)
 		return lvx_fail(err, LVX_ENOENT, NO_DEVICE);
@@ -223,8 +224,8 @@ static enum lvx_status choose(const struct found *found, int n, const char *want
 	long index = want && *want ? strtol(want, &end, 10) : 0;
 	if (!want || !*want || (end != want && *end == '\0')) {
 		if (index < 0 || index >= n)
-			return lvx_fail(err, LVX_ENOENT, "there is no device %ld; there are 0 to %d",
-				index, n - 1);
+			return lvx_fail(err, LVX_ENOENT,
+				"there is no device %ld; there are 0 to %d", index, n - 1);
 		pick = (int)index;
 	} else {
 		for (int i = 0; i < n && pick < 0; i++)
@@ -270,10 +271,9 @@ static enum lvx_status create_layouts(struct lvx_vk *vk, struct lvx_error *err)
 		.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
 		.bindingCount = LVX_VK_BINDINGS,
 		.pBindings = bindings};
-	VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
-		.size = LVX_VK_PUSH_BYTES};
-	VkPipelineLayoutCreateInfo layout = {
-		.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+	VkPushConstantRange push = {
+		.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = LVX_VK_PUSH_BYTES};
+	VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
 		.setLayoutCount = 1,
 		.pSetLayouts = &vk->set_layout,
 		.pushConstantRangeCount = 1,
@@ -287,8 +287,8 @@ static enum lvx_status create_layouts(struct lvx_vk *vk, struct lvx_error *err)
 	if (r == VK_SUCCESS)
 		r = vkCreateCommandPool(vk->device, &pool, NULL, &vk->pool);
 	if (r != VK_SUCCESS)
-		return lvx_fail(err, lvx_vk_status(r), "%s: %s", vk->info.name,
-			lvx_vk_result_name(r));
+		return lvx_fail(
+			err, lvx_vk_status(r), "%s: %s", vk->info.name, lvx_vk_result_name(r));
 	return LVX_OK;
 }
 

@@ -11,9 +11,9 @@
 #include <vulkan/vulkan.h>
 
 enum {
-	LVX_VK_BINDINGS = 12,	  /* storage buffers of every descriptor set */
+	LVX_VK_BINDINGS = 12, /* storage buffers of every descriptor set */
 	LVX_VK_PUSH_BYTES = 96,
-	LVX_VK_GROUP = 32,	  /* invocations of a work group */
+	LVX_VK_GROUP = 32, /* invocations of a work group */
 	LVX_VK_SPEC_MAX = 8,
 };
 
@@ -35,13 +35,13 @@ struct lvx_vk {
 	VkCommandPool pool;
 	struct lvx_device_info info;
 	bool is_cpu;
-	uint64_t bytes;		    /* allocated on the device */
+	uint64_t bytes;             /* allocated on the device */
 	unsigned validation_errors; /* messages of the validation layer */
 };
 
 enum lvx_vk_memory {
-	LVX_VK_DEVICE,	/* the device's own; mapped only where the host shares it */
-	LVX_VK_UPLOAD,	/* written by the host, read by the device; mapped */
+	LVX_VK_DEVICE,   /* the device's own; mapped only where the host shares it */
+	LVX_VK_UPLOAD,   /* written by the host, read by the device; mapped */
 	LVX_VK_READBACK, /* the other way round; mapped */
 };
 

@@ -58,8 +58,7 @@ enum lvx_status lvx_vk_buffer_create(struct lvx_vk *vk, struct lvx_vk_buffer *ou
 	r = vkAllocateMemory(vk->device, &alloc, NULL, &b.memory);
 	if (r == VK_SUCCESS)
 		r = vkBindBufferMemory(vk->device, b.buffer, b.memory, 0);
-	VkMemoryPropertyFlags flags =
-		vk->memory.memoryTypes[alloc.memoryTypeIndex].propertyFlags;
+	VkMemoryPropertyFlags flags = vk->memory.memoryTypes[alloc.memoryTypeIndex].propertyFlags;
 	const VkMemoryPropertyFlags mappable =
 		VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
 	if (r == VK_SUCCESS && (flags & mappable) == mappable)
@@ -125,8 +124,8 @@ static VkResult run(struct lvx_vk *vk, const struct transfer *t)
 
 static enum lvx_status copy_failed(struct lvx_vk *vk, VkResult r, struct lvx_error *err)
 {
-	return lvx_fail(err, lvx_vk_status(r), "%s: copying: %s", vk->info.name,
-		lvx_vk_result_name(r));
+	return lvx_fail(
+		err, lvx_vk_status(r), "%s: copying: %s", vk->info.name, lvx_vk_result_name(r));
 }
 
 enum lvx_status lvx_vk_upload(struct lvx_vk *vk, struct lvx_vk_buffer *b, const void *data,
@@ -137,8 +136,8 @@ enum lvx_status lvx_vk_upload(struct lvx_vk *vk, struct lvx_vk_buffer *b, const 
 		return LVX_OK;
 	}
 	struct lvx_vk_buffer staging;
-	enum lvx_status st = lvx_vk_buffer_create(
-		vk, &staging, STAGING_BYTES, LVX_VK_UPLOAD, "staging", err);
+	enum lvx_status st =
+		lvx_vk_buffer_create(vk, &staging, STAGING_BYTES, LVX_VK_UPLOAD, "staging", err);
 	if (st != LVX_OK)
 		return st;
 	VkResult r = VK_SUCCESS;

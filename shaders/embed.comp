@@ -1,6 +1,9 @@
 #version 450
 /* SPDX-License-Identifier: Apache-2.0 */
-/* x of every position: slot N_a(W_a mel) + lanes + c; patch N_i(W_i patch) + place + c; token E + c. */
+/*
+ * x of every position: slot N_a(W_a mel) + lanes + c; patch N_i(W_i patch) + place + c;
+ * token E + c.
+ */
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 

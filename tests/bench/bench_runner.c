@@ -40,7 +40,8 @@ static int by_value(const void *a, const void *b)
 
 static const int32_t tokens[LVX_LANES_MAX] = {5, 6, 7, 8}, conditions[1] = {0};
 
-/* One step of n rows from b->first; the first n_pictures of them bring a picture instead of a slot. */
+/* One step of n rows from b->first; the first n_pictures of them bring a picture instead of a slot.
+ */
 static int64_t step(struct bench *b, uint32_t n, uint32_t n_pictures, uint32_t lanes)
 {
 	struct lvx_run runs[ROWS];
@@ -118,8 +119,10 @@ static void run(struct bench *b)
 		return;
 	double picture = median_ms(b, 1, 1, 0), both = median_ms(b, 5, 1, 3);
 	printf("a picture alone %.2f ms; with 4 rows' slots %.2f ms\n", picture, both);
-	printf("one stream with a picture every %u slots: %.1f %% of real time (1 lane), %.1f %% (2 lanes)\n",
-		every, (one + picture / every) / slot_ms * 100, (two + picture / every) / slot_ms * 100);
+	printf("one stream with a picture every %u slots: %.1f %% of real time (1 lane), %.1f %% "
+	       "(2 lanes)\n",
+		every, (one + picture / every) / slot_ms * 100,
+		(two + picture / every) / slot_ms * 100);
 }
 
 int main(int argc, char **argv)

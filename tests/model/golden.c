@@ -70,7 +70,8 @@ static void load_case(struct golden *g, struct golden_case *c, const struct lvx_
 	c->router_gap = gaps[1];
 	c->n_slots = (uint32_t)n_fed / g->n_lanes;
 	const struct lvx_image_spec *image = &info->frontend.image;
-	size_t mel = lvx_audio_slot_values(&info->frontend.audio), patches = lvx_image_patches(image);
+	size_t mel = lvx_audio_slot_values(&info->frontend.audio),
+	       patches = lvx_image_patches(image);
 	size_t picture = patches * lvx_image_patch_values(image);
 	size_t total = c->n_slots * mel + n_pictures * picture;
 	c->features = room(total, sizeof(float));
@@ -92,7 +93,8 @@ static void load_case(struct golden *g, struct golden_case *c, const struct lvx_
 	}
 	for (uint32_t t = 0, p = 0; t < c->n_slots; t++) {
 		int32_t *mine = c->conditions + (size_t)t * g->n_conditions;
-		run = (struct lvx_run){.kind = LVX_RUN_PICTURE, .n = (uint32_t)patches, .position = t};
+		run = (struct lvx_run){
+			.kind = LVX_RUN_PICTURE, .n = (uint32_t)patches, .position = t};
 		run.conditions = mine;
 		run.n_conditions = select_conditions(
 			cond + (size_t)t * g->n_conditions, g->n_conditions, mine);
@@ -146,7 +148,8 @@ static uint16_t cut_to_f16(float f)
 	int exponent = (int)(u >> 23 & 255) - 112;
 	if (exponent <= 0)
 		return 0;
-	return (uint16_t)(u >> 16 & 0x8000) | (uint16_t)(exponent << 10) | (uint16_t)(u >> 13 & 0x3ff);
+	return (uint16_t)(u >> 16 & 0x8000) | (uint16_t)(exponent << 10) |
+	       (uint16_t)(u >> 13 & 0x3ff);
 }
 
 static float of_f16(uint16_t bits)
@@ -218,8 +221,8 @@ static void write_tensors(const char *path, enum golden_format format)
 		} else {
 			fwrite(t->data, 1, t->bytes, b);
 		}
-		fprintf(h, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%llu", i ? "," : "{", t->name, dtype,
-			(unsigned long long)t->dims[0]);
+		fprintf(h, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%llu", i ? "," : "{", t->name,
+			dtype, (unsigned long long)t->dims[0]);
 		if (cols)
 			fprintf(h, ",%llu", (unsigned long long)cols);
 		fprintf(h, "],\"data_offsets\":[%ld,%ld]}", begin, ftell(b));
@@ -252,7 +255,8 @@ struct lvx_model *golden_model(enum golden_format format)
 		if (i == 2)
 			write_tensors(path, format);
 		else
-			must(symlink(i ? LVX_GOLDEN "/tokenizer.json" : LVX_GOLDEN "/config.json", path) == 0,
+			must(symlink(i ? LVX_GOLDEN "/tokenizer.json" : LVX_GOLDEN "/config.json",
+				     path) == 0,
 				"no link");
 	}
 	enum lvx_status st = lvx_model_load(&model, dir, &err);

@@ -17,8 +17,8 @@ struct golden_case {
 	uint32_t n_runs, n_slots;
 	float *features;
 	int32_t *tokens, *conditions;
-	const float *logits;   /* [wanted lanes of all slots][vocab] */
-	const float *activity; /* [slots][3], before the sigmoid */
+	const float *logits;          /* [wanted lanes of all slots][vocab] */
+	const float *activity;        /* [slots][3], before the sigmoid */
 	double logit_gap, router_gap; /* how close the oracle's closest choices were */
 };
 

@@ -40,7 +40,8 @@ static struct lvx_runner *create(const struct lvx_model *model, bool gpu_kernels
 {
 	struct lvx_error err;
 	struct lvx_runner *runner = NULL;
-	struct lvx_runner_params params = {.device = getenv("LVX_DEVICE"), .n_rows = 4, .gpu_kernels = gpu_kernels};
+	struct lvx_runner_params params = {
+		.device = getenv("LVX_DEVICE"), .n_rows = 4, .gpu_kernels = gpu_kernels};
 	if (lvx_runner_create(&runner, model, &params, &err) != LVX_OK)
 		fail_msg("%s", err.msg);
 	return runner;
@@ -168,7 +169,8 @@ static void test_f16(void **state)
 			assert_int_equal(lvx_runner_step(runners[k], &c->runs[i], 1, &out), LVX_OK);
 			if (c->runs[i].want_lanes & 1)
 				assert_int_equal(
-					lvx_runner_read_logits(runners[k], 0, 0, logits[k]), LVX_OK);
+					lvx_runner_read_logits(runners[k], 0, 0, logits[k]),
+					LVX_OK);
 		}
 		if (c->runs[i].want_lanes & 1)
 			add(&sums, logits[0], logits[1], g.vocab);

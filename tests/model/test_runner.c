@@ -61,15 +61,14 @@ struct heard {
 	uint32_t n;
 };
 
-static void listen(struct heard *h, const struct lvx_run *runs, uint32_t i,
-	const struct lvx_output *out)
+static void listen(
+	struct heard *h, const struct lvx_run *runs, uint32_t i, const struct lvx_output *out)
 {
 	if (runs[i].kind != LVX_RUN_SLOT || h->n == SLOTS)
 		return;
 	h->out[h->n] = out[i];
 	if (runs[i].want_lanes & 1)
-		assert_int_equal(
-			lvx_runner_read_logits(runner, i, 0, h->logits[h->n]), LVX_OK);
+		assert_int_equal(lvx_runner_read_logits(runner, i, 0, h->logits[h->n]), LVX_OK);
 	h->n++;
 }
 
@@ -179,7 +178,8 @@ static void test_pictures_matter(void **state)
 	after_picture(picture, first);
 	after_picture(picture, again);
 	/* one patch, the last, is another */
-	golden_values(6, picture + n - lvx_image_patch_values(image), lvx_image_patch_values(image));
+	golden_values(
+		6, picture + n - lvx_image_patch_values(image), lvx_image_patch_values(image));
 	after_picture(picture, other);
 	free(picture);
 	assert_memory_equal(first, again, sizeof(first));
@@ -194,8 +194,8 @@ static void refuse(struct lvx_run run, enum lvx_status expected)
 }
 
 /* Every way to break the rules, from a run that keeps them. */
-static void refuse_all(const struct lvx_run *slot, const struct lvx_run *picture,
-	const struct lvx_run *prefix)
+static void refuse_all(
+	const struct lvx_run *slot, const struct lvx_run *picture, const struct lvx_run *prefix)
 {
 	static const int32_t far[8] = {1 << 30}, negative[8] = {0, -1};
 	struct lvx_run r;
@@ -269,8 +269,8 @@ static void test_stats(void **state)
 	assert_true(lvx_runner_device_bytes(runner) > 0);
 }
 
-static void refuse_params(struct lvx_runner_params params, enum lvx_status expected,
-	const char *part)
+static void refuse_params(
+	struct lvx_runner_params params, enum lvx_status expected, const char *part)
 {
 	struct lvx_runner *r = NULL;
 	struct lvx_error err;
@@ -308,7 +308,8 @@ static void test_device_list(void **state)
 static void test_no_device(void **state)
 {
 	(void)state;
-	static const char *const vars[] = {"VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"};
+	static const char *const vars[] = {
+		"VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"};
 	char *old[3];
 	struct lvx_device_info info;
 	struct lvx_error err;
