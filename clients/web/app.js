@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LumivoxClient } from "./lumivox.js";
 import { Settings } from "./settings.js";
-import { Lane } from "./lane.js";
+import { Lane, languageName } from "./lane.js";
 
 const $ = (id) => document.getElementById(id);
 const params = new URLSearchParams(location.hash.slice(1));
@@ -110,8 +110,11 @@ function showStatus() {
   }
   status.dataset.state = state;
   if (status.textContent !== text) status.textContent = text;
+  // Whoever looks at the captions alone, full screen or from afar, sees why none come.
+  $("trouble").hidden = ["connecting", "open", "starting", "live", "ended"].includes(state);
+  $("trouble").textContent = text;
   const bits = [];
-  if (info?.translate_to) bits.push(`to ${info.translate_to}`);
+  if (info?.translate_to) bits.push(`to ${languageName(info.translate_to)}`);
   if (latency !== null && connection === "open") bits.push(`${(latency / 1000).toFixed(1)} s behind the speaker`);
   if (lanes.caption.words) bits.push(`${lanes.caption.words} words`);
   if (lanes.caption.paused) bits.push("paused");
@@ -137,7 +140,7 @@ function showStreams() {
       li.append(button);
       ul.append(li);
     }
-    const text = `${s.state}${s.translate_to ? `, to ${s.translate_to}` : ""}`;
+    const text = `${s.state}${s.translate_to ? `, to ${languageName(s.translate_to)}` : ""}`;
     if (li.firstChild.lastChild.textContent !== text) li.firstChild.lastChild.textContent = text;
     li.firstChild.setAttribute("aria-current", String(s.id === current));
   }

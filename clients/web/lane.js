@@ -100,7 +100,7 @@ export class Lane {
   }
 }
 
-function languageName(tag) {
+export function languageName(tag) {
   try {
     return new Intl.DisplayNames(["en"], { type: "language" }).of(tag);
   } catch {
