@@ -26,7 +26,9 @@ enum {
 	PCM_MAX = 1 << 20, /* values of one decoded frame */
 	STREAMS_MAX = 64,
 	PIXELS_MAX = 4096 * 4096,
+	HELD_MAX = 256, /* packets of sound */
 };
+static const int64_t held_max_us = 500000;
 static const int64_t origin_max_us = 10000000; /* a first timestamp over this becomes 0 */
 
 struct track {
@@ -44,10 +46,15 @@ struct av {
 	AVFrame *frame;
 	float *pcm; /* [PCM_MAX] */
 	struct lvx_unwrap unwrap;
-	bool wraps;	 /* its timestamps are counters of 33 bits */
+	bool wraps;      /* its timestamps are counters of 33 bits */
 	bool any_origin; /* where they begin means nothing */
 	struct lvx_timeline timeline;
 	int64_t pictures_end_us;
+	/* Sound that waits for the pictures of its time, oldest first (a ring). */
+	bool holds;
+	AVPacket *held[HELD_MAX];
+	unsigned first_held, n_held;
+	int64_t picture_us; /* source time of the last picture: none before it will come */
 	uint64_t decoded;
 	uint64_t bytes;
 	bool got_packet;
@@ -245,11 +252,12 @@ static enum lvx_status take_picture(struct av *av)
 	int64_t src_us = frame_us(av, LVX_PICTURES);
 	if (src_us == INT64_MIN)
 		return LVX_OK;
-	int64_t dur_us = av_rescale_q(f->pkt_duration,
-		av->track[LVX_PICTURES].stream->time_base, AV_TIME_BASE_Q);
+	int64_t dur_us = av_rescale_q(
+		f->pkt_duration, av->track[LVX_PICTURES].stream->time_base, AV_TIME_BASE_Q);
 	if (dur_us <= 0 || dur_us > 10000000)
 		dur_us = 40000;
 	int64_t pts_us = map_time(av, LVX_PICTURES, src_us, dur_us);
+	av->picture_us = src_us;
 	av->pictures_end_us = pts_us + dur_us;
 	av->decoded++;
 	if (!lvx_feed_wants_picture(av->push->feed, pts_us))
@@ -368,6 +376,46 @@ static void tell_unit(struct av *av, enum lvx_medium medium)
 	av->push->cb.on_unit(av->push->cb.user, &unit);
 }
 
+static int64_t packet_end_us(const struct av *av, const AVPacket *p)
+{
+	AVRational base = av->track[LVX_SOUND].stream->time_base;
+	return p->pts == AV_NOPTS_VALUE ? INT64_MIN
+					: av_rescale_q(p->pts + p->duration, base, AV_TIME_BASE_Q);
+}
+
+/* Decodes the sound that has waited long enough; all of it at the end. */
+static enum lvx_status release_sound(struct av *av, bool all)
+{
+	enum lvx_status st = LVX_OK;
+	while (av->n_held > 0 && st == LVX_OK) {
+		AVPacket *p = av->held[av->first_held];
+		AVPacket *last = av->held[(av->first_held + av->n_held - 1) % HELD_MAX];
+		int64_t end_us = packet_end_us(av, p);
+		if (!all && av->n_held < HELD_MAX && end_us > av->picture_us &&
+			packet_end_us(av, last) - end_us <= held_max_us)
+			break;
+		st = decode(av, LVX_SOUND, p);
+		av_packet_free(&av->held[av->first_held]);
+		av->first_held = (av->first_held + 1) % HELD_MAX;
+		av->n_held--;
+	}
+	return st;
+}
+
+/*
+ * A container has sound before pictures of the same time, or decoders keep
+ * those back for a while. Where nobody listens live, sound waits, so that which
+ * slot a picture falls into does not depend on how fast the slots are read.
+ */
+static enum lvx_status hold_sound(struct av *av)
+{
+	AVPacket *p = av_packet_clone(av->packet);
+	if (!p)
+		return LVX_ENOMEM;
+	av->held[(av->first_held + av->n_held++) % HELD_MAX] = p;
+	return release_sound(av, false);
+}
+
 static enum lvx_status take_packet(struct av *av)
 {
 	for (int m = 0; m < LVX_MEDIA; m++) {
@@ -381,7 +429,10 @@ static enum lvx_status take_packet(struct av *av)
 				av->packet->pts = lvx_unwrap(&av->unwrap, av->packet->pts);
 		}
 		tell_unit(av, (enum lvx_medium)m);
-		return decode(av, (enum lvx_medium)m, av->packet);
+		if (m == LVX_SOUND && av->holds)
+			return hold_sound(av);
+		enum lvx_status st = decode(av, (enum lvx_medium)m, av->packet);
+		return st == LVX_OK ? release_sound(av, false) : st;
 	}
 	return LVX_OK;
 }
@@ -401,13 +452,16 @@ static bool pump(struct av *av, struct lvx_error *err)
 			atomic_fetch_add(&av->push->decode_errors, 1);
 			if (!av->got_packet && strstr(av->format->iformat->name, "mov"))
 				return fail(err, LVX_EINVAL,
-					"this MP4 cannot be read as it comes: its index (moov) must "
-					"come first, or it must be fragmented", r);
+					"this MP4 cannot be read as it comes: its index (moov) "
+					"must "
+					"come first, or it must be fragmented",
+					r);
 			/* What is broken may be the end of what came. */
 			if (r != AVERROR_INVALIDDATA || ++broken > BROKEN_MAX || avio_feof(av->io))
 				return av->decoded && avio_feof(av->io)
 					       ? true
-					       : fail(err, LVX_EINVAL, "the container is broken", r);
+					       : fail(err, LVX_EINVAL, "the container is broken",
+							 r);
 			continue;
 		}
 		broken = 0;
@@ -415,9 +469,13 @@ static bool pump(struct av *av, struct lvx_error *err)
 		st = take_packet(av);
 		av_packet_unref(av->packet);
 	}
-	for (int m = 0; m < LVX_MEDIA && st == LVX_OK && !is_aborted(av); m++)
-		if (av->track[m].codec)
+	/* Pictures first: sound may wait for them. */
+	for (int m = LVX_MEDIA - 1; m >= 0 && st == LVX_OK && !is_aborted(av); m--) {
+		if (m == LVX_SOUND)
+			st = release_sound(av, true);
+		if (av->track[m].codec && st == LVX_OK)
 			st = decode(av, (enum lvx_medium)m, NULL);
+	}
 	if (st == LVX_EINVAL) {
 		lvx_fail(err, st, "push: the sound has no channel %d", av->push->params.channel);
 		return false;
@@ -526,6 +584,9 @@ static bool start(struct av *av, struct lvx_error *err)
 			s->discard = AVDISCARD_ALL;
 	}
 	av->any_origin = av->wraps || strcmp(av->format->iformat->name, "ogg") == 0;
+	struct lvx_ring_params rp;
+	lvx_ring_get_params(av->push->ring, &rp);
+	av->holds = sound && pictures && rp.mode == LVX_RING_PACED;
 	lvx_feed_set_media(av->push->feed, sound, pictures);
 	return true;
 }
@@ -541,6 +602,7 @@ bool lvx_push_run_av(struct lvx_push *push, struct lvx_error *err)
 	}
 	av->push = push;
 	av->unwrap.bits = 33;
+	av->picture_us = INT64_MIN;
 	av->packet = av_packet_alloc();
 	av->frame = av_frame_alloc();
 	av->pcm = malloc(PCM_MAX * sizeof(float));
@@ -553,6 +615,8 @@ bool lvx_push_run_av(struct lvx_push *push, struct lvx_error *err)
 		ok = true; /* whatever it was that broke off */
 	else if (av->track[LVX_PICTURES].stream)
 		lvx_feed_end_pictures(push->feed, av->pictures_end_us);
+	for (unsigned i = 0; i < HELD_MAX; i++)
+		av_packet_free(&av->held[i]);
 	for (int m = 0; m < LVX_MEDIA; m++)
 		avcodec_free_context(&av->track[m].codec);
 	avformat_close_input(&av->format);
