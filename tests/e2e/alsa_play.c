@@ -6,11 +6,14 @@
  *   pcm.!default { type lvxplay  file /path/to/s16le.pcm  rate 16000  started /path/to/note }
  *
  * When the capture starts, the moment of the first sample is written to `started`
- * (CLOCK_MONOTONIC in ns, as text), so that a test knows when each word ended.
+ * (CLOCK_MONOTONIC in ns, as text), so that a test knows when each word ended. A capture that
+ * starts again, after an overrun, goes on where the file would be by then. The buffer is deep
+ * and the periods are short: a busy machine loses nothing.
  */
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 #include <alsa/pcm_ioplug.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +29,7 @@ struct play {
 	FILE *file;
 	char *started;
 	int64_t start_ns;       /* 0: not running */
+	int64_t first_ns;       /* of the file's first sample; 0: not yet */
 	snd_pcm_uframes_t last; /* frames that had come when pointer was last asked for */
 };
 
@@ -47,9 +51,12 @@ static int on_start(snd_pcm_ioplug_t *io)
 	struct play *p = io->private_data;
 	p->start_ns = now_ns();
 	p->last = 0;
-	rewind(p->file);
+	bool again = p->first_ns != 0;
+	if (!again)
+		p->first_ns = p->start_ns;
+	fseek(p->file, (long)((p->start_ns - p->first_ns) * io->rate / 1000000000) * 2, SEEK_SET);
 	set_timer(io->poll_fd, TICK_NS);
-	FILE *note = p->started ? fopen(p->started, "w") : NULL;
+	FILE *note = p->started && !again ? fopen(p->started, "w") : NULL;
 	if (note) {
 		fprintf(note, "%lld\n", (long long)p->start_ns);
 		fclose(note);
@@ -175,9 +182,9 @@ SND_PCM_PLUGIN_DEFINE_FUNC(lvxplay)
 	snd_pcm_ioplug_set_param_minmax(&p->io, SND_PCM_IOPLUG_HW_CHANNELS, 1, 1);
 	snd_pcm_ioplug_set_param_minmax(
 		&p->io, SND_PCM_IOPLUG_HW_RATE, (unsigned int)rate, (unsigned int)rate);
-	snd_pcm_ioplug_set_param_minmax(&p->io, SND_PCM_IOPLUG_HW_PERIOD_BYTES, 160, 16384);
-	snd_pcm_ioplug_set_param_minmax(&p->io, SND_PCM_IOPLUG_HW_BUFFER_BYTES, 1280, 131072);
-	snd_pcm_ioplug_set_param_minmax(&p->io, SND_PCM_IOPLUG_HW_PERIODS, 2, 64);
+	snd_pcm_ioplug_set_param_minmax(&p->io, SND_PCM_IOPLUG_HW_PERIOD_BYTES, 160, 640);
+	snd_pcm_ioplug_set_param_minmax(&p->io, SND_PCM_IOPLUG_HW_BUFFER_BYTES, 65536, 131072);
+	snd_pcm_ioplug_set_param_minmax(&p->io, SND_PCM_IOPLUG_HW_PERIODS, 2, 1024);
 	*pcmp = p->io.pcm;
 	return 0;
 }

@@ -31,7 +31,7 @@ class Browser:
             "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={self.home}", *self.flags, "about:blank",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE)
         while True:
-            line = (await asyncio.wait_for(self.process.stderr.readline(), 60)).decode()
+            line = (await asyncio.wait_for(self.process.stderr.readline(), 120)).decode()
             if not line:
                 raise RuntimeError("the browser did not start")
             if "DevTools listening on " in line:
@@ -71,7 +71,7 @@ class Browser:
         if session:
             message["sessionId"] = session
         await self.ws.send(json.dumps(message))
-        reply = await asyncio.wait_for(future, 60)
+        reply = await asyncio.wait_for(future, 120)
         if "error" in reply:
             raise RuntimeError(f"{method}: {reply['error']['message']}")
         return reply["result"]
@@ -106,7 +106,7 @@ class Page:
             raise RuntimeError(r["exceptionDetails"].get("exception", {}).get("description", "script failed"))
         return r["result"].get("value")
 
-    async def until(self, expression, seconds=30):
+    async def until(self, expression, seconds=90):
         """Waits for an expression to be true, and gives its value."""
         for _ in range(int(seconds * 5)):
             with contextlib.suppress(RuntimeError):  # not yet there to be asked

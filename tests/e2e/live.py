@@ -98,10 +98,14 @@ class Microphone:
 
 
 async def by_microphone(daemon, microphone, stream):
+    """A microphone never ends: it is listened to until the model has heard the whole clip, and said so."""
     events = []
-    seconds = lvx.truth()["duration_ms"] / 1000 + 2
-    try:
-        await lvx.watch(daemon, stream, seconds=seconds, on_event=events.append)
-    except asyncio.TimeoutError:
-        pass  # a microphone never ends
+    viewer = asyncio.create_task(lvx.watch(daemon, stream, on_event=events.append))
+    whole_us = lvx.truth()["duration_ms"] * 1000 + 1500000
+    while not viewer.done() and daemon.stream(stream)["heard_us"] < whole_us:
+        await asyncio.sleep(0.2)
+    if viewer.done():
+        viewer.result()
+    await asyncio.sleep(0.5)
+    viewer.cancel()
     return Result(events, microphone.start())

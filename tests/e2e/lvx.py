@@ -81,7 +81,7 @@ class Daemon:
     def __exit__(self, *_):
         self.process.terminate()
         try:
-            self.process.wait(30)
+            self.process.wait(90)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
@@ -94,14 +94,14 @@ class Daemon:
             return f.read()
 
     def get(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=10) as r:
+        with urllib.request.urlopen(self.url + path, timeout=90) as r:
             body = r.read().decode()
         return json.loads(body) if r.headers.get_content_type() == "application/json" else body
 
     def post(self, path, body):
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(),
                                          {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as r:
+        with urllib.request.urlopen(request, timeout=90) as r:
             return json.load(r)
 
     def stream(self, name):
