@@ -35,7 +35,7 @@ enum outcome {
 struct attempt {
 	int64_t begun_us, live_us; /* live_us: when the first data came; 0: not yet */
 	int64_t last_us; /* of data, when it was looked at last; and how often it was the same */
-	int quiet_looks;
+	int quiet_looks, broken_looks;
 	char msg[400];
 };
 
@@ -117,7 +117,19 @@ static bool look_at_flow(struct lvx_gst *g, struct attempt *a, bool again, enum 
 		int64_t limit = 3 * g->params.stall_us;
 		if (limit < first_data_us)
 			limit = first_data_us;
-		/* An error can get lost in parsebin: a file is soon tried again. */
+		/* An error can get lost in parsebin, which then waits for ever. */
+		char broken[sizeof(g->broken)];
+		pthread_mutex_lock(&g->lock);
+		memcpy(broken, g->broken, sizeof(broken));
+		pthread_mutex_unlock(&g->lock);
+		a->broken_looks += broken[0] != '\0';
+		if (!last && !g->remote && a->broken_looks > LOST_END_LOOKS) {
+			snprintf(a->msg, sizeof(a->msg),
+				"the container is broken or truncated (%s)", broken);
+			*out = OUT_FAILED;
+			return true;
+		}
+		/* Where nothing was said, a file is soon tried again. */
 		if (!g->remote && g->n_empty < EMPTY_TRIES)
 			limit = first_data_file_us;
 		if (last) {

@@ -68,6 +68,7 @@ struct lvx_gst {
 	int language_track;	/* the one that was found; -1: none yet */
 	int64_t pictures_end_us;
 	char why[160]; /* the last connection failed; "": no one said */
+	char broken[160]; /* what a demuxer found wrong; "": nothing */
 	struct lvx_ts_stream ts[LVX_TS_STREAMS];
 	int n_ts;
 	struct lvx_unwrap ts_clock;

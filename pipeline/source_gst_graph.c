@@ -379,6 +379,7 @@ enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err)
 	g_clear_pointer(&g->picture_id, g_free);
 	g->n_refused = 0;
 	g->why[0] = '\0';
+	g->broken[0] = '\0';
 	g->ts_clock = (struct lvx_unwrap){.bits = 33};
 	pthread_mutex_unlock(&g->lock);
 	lvx_gst_watch_log(pipeline, g);

@@ -31,13 +31,19 @@ static void heed(GObject *object, const char *category, const char *text)
 		       strncmp(text, "error: ", 7) == 0;
 	bool http = strcmp(category, "souphttpsrc") == 0 &&
 		    strncmp(text, failed, sizeof(failed) - 1) == 0;
-	if ((!decoder && !http) || !object || !GST_IS_ELEMENT(object))
+	bool demuxer = g_str_has_suffix(category, "demux") && strncmp(text, "error: ", 7) == 0;
+	if ((!decoder && !http && !demuxer) || !object || !GST_IS_ELEMENT(object))
 		return;
 	GstObject *o = gst_object_ref(GST_OBJECT(object));
 	while (o) {
 		struct lvx_gst *g = g_object_get_qdata(G_OBJECT(o), source_quark());
 		if (g && decoder) {
 			atomic_fetch_add(&g->decode_errors, 1);
+		} else if (g && demuxer) {
+			pthread_mutex_lock(&g->lock);
+			if (!g->broken[0])
+				g_strlcpy(g->broken, text + 7, sizeof(g->broken));
+			pthread_mutex_unlock(&g->lock);
 		} else if (g) {
 			pthread_mutex_lock(&g->lock);
 			g_strlcpy(g->why, text + sizeof(failed) - 1, sizeof(g->why));
