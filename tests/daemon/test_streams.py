@@ -283,6 +283,17 @@ def close_code(s, seconds=PATIENCE):
     return find_close(data)
 
 
+async def dropped(daemon, n):
+    """Waits until n viewers have been dropped for being slow; their close codes are kept for some seconds."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        metrics = (await asyncio.to_thread(daemon.http, "GET", "/metrics", raw=True))[2].decode()
+        if f"lumivox_subscribers_dropped_total {n}\n" in metrics:
+            return
+        assert time.monotonic() < end, metrics
+        await asyncio.sleep(0.1)
+
+
 async def test_slow_viewer(exe):
     """a viewer that does not read is dropped with 4008; the others get every word in time"""
     with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 5)}", "--lanes", "caption",
@@ -295,21 +306,22 @@ async def test_slow_viewer(exe):
         silent.sendall(frame(request))
         async with daemon.connect() as s:
             await s.ask(type="subscribe", stream="a", **{"from": "start"})
-            got = await s.until("end")
+            viewer = asyncio.create_task(s.until("end"))
+            await dropped(daemon, 2)
+            # It wakes up late, reads, and learns why it was dropped.
+            assert await asyncio.to_thread(close_code, slow) == 4008
+            got = await viewer
         count = len(words(got))
         assert words(got) == [f"c{i}" for i in range(count)] and count >= 6000, count
         latency = sorted(e["latency_ms"] for e in got if e["type"] == "text")
         # Whoever waited for the slow ones, a second each, would be later than that.
         assert latency[len(latency) // 2] < 900, latency[len(latency) // 2]
-        # It wakes up late, reads, and learns why it was dropped.
-        assert close_code(slow) == 4008
         # The other never does: it is gone all the same, soon.
         end = time.monotonic() + PATIENCE
         while daemon.info("a")["subscribers"] > 0:
             assert time.monotonic() < end
             await asyncio.sleep(0.1)
-        metrics = daemon.http("GET", "/metrics", raw=True)[2].decode()
-        assert "lumivox_subscribers_dropped_total 2\n" in metrics, metrics
+        await dropped(daemon, 2)
         silent.close()
 
 
@@ -319,7 +331,7 @@ async def test_short_history(exe):
                                "1000", env={"LVX_FAKE_FLOOD": "200"}) as daemon:
         slow = raw_websocket(daemon.port)
         slow.sendall(frame(json.dumps({"type": "subscribe", "stream": "a"}).encode()))
-        daemon.wait_for("a", lambda i: i["next_seq"] > 9000)
+        await dropped(daemon, 1)
         assert close_code(slow) == 4008
         async with daemon.connect() as s:
             assert (await s.ask(type="ping"))["type"] == "pong"
