@@ -331,7 +331,7 @@ async def test_short_history(exe):
                                "1000", env={"LVX_FAKE_FLOOD": "200"}) as daemon:
         slow = raw_websocket(daemon.port)
         slow.sendall(frame(json.dumps({"type": "subscribe", "stream": "a"}).encode()))
-        await dropped(daemon, 1)
+        daemon.wait_for("a", lambda i: i["next_seq"] > 9000)
         assert close_code(slow) == 4008
         async with daemon.connect() as s:
             assert (await s.ask(type="ping"))["type"] == "pong"
