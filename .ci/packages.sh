@@ -11,7 +11,7 @@ demo="build-essential meson ninja-build pkg-config glslang-tools
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
   gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
   libavformat-dev libavcodec-dev libavutil-dev libswresample-dev libswscale-dev
-  portaudio19-dev libkissfft-dev libwebsockets-dev libjansson-dev libinih-dev libssl-dev"
+  portaudio19-dev libkissfft-dev libwebsockets-dev libjansson-dev libinih-dev libssl-dev ca-certificates"
 check="clang libclang-rt-14-dev libcmocka-dev spirv-tools valgrind vulkan-validationlayers
   ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-ugly libasound2-plugins openssl curl
   espeak-ng libespeak-ng-dev flite pocketsphinx pocketsphinx-en-us
@@ -52,6 +52,13 @@ if [ "$(id -u)" != 0 ]; then
     sudo=sudo
 fi
 echo "Installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq
-$sudo apt-get install -y -qq --no-install-recommends $missing
+# sudo keeps no environment, and a mirror may be slow.
+get() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 "$@" </dev/null; }
+for try in 1 2 3; do
+    # An old list may still do.
+    get update || echo "packages.sh: the lists of packages could not all be fetched" >&2
+    get install -y --no-install-recommends $missing && exit 0
+    [ "$try" = 3 ] || sleep 10
+done
+echo "packages.sh: these packages could not be installed:$missing" >&2
+exit 1
