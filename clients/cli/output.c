@@ -2,7 +2,7 @@
 #include "clients/cli/output.h"
 
 #include "clients/cli/cli.h"
-#include "clients/cli/cues.h"
+#include "daemon/cues.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -22,7 +22,7 @@ struct lane {
 struct out {
 	struct out_params p;
 	struct lane lanes[OUT_LANES_MAX];
-	struct cues *cues;
+	struct lvx_cues *cues;
 	uint64_t n_cues;
 };
 
@@ -45,44 +45,17 @@ const char *out_format_suffix(enum out_format format)
 	return format_names[format];
 }
 
-static void put_time(FILE *to, int64_t us, char point)
-{
-	int64_t ms = us < 0 ? 0 : us / 1000;
-	fprintf(to, "%02" PRId64 ":%02d:%02d%c%03d", ms / 3600000, (int)(ms / 60000 % 60),
-		(int)(ms / 1000 % 60), point, (int)(ms % 1000));
-}
-
-/* WebVTT reads & and < as markup; SubRip players read <i> and the like. */
-static void put_escaped(FILE *to, const char *text)
-{
-	for (; *text; text++) {
-		if (*text == '&')
-			fputs("&amp;", to);
-		else if (*text == '<')
-			fputs("&lt;", to);
-		else if (*text == '>')
-			fputs("&gt;", to);
-		else
-			putc(*text, to);
-	}
-}
-
-static void on_cue(void *user, const struct cue *cue)
+static void on_cue(void *user, const struct lvx_cue *cue)
 {
 	struct out *o = user;
-	bool srt = o->p.format == OUT_SRT;
+	struct lvx_text text = {0};
 	o->n_cues++;
-	if (srt)
-		fprintf(o->p.to, "%" PRIu64 "\n", o->n_cues);
-	put_time(o->p.to, cue->start_us, srt ? ',' : '.');
-	fputs(" --> ", o->p.to);
-	put_time(o->p.to, cue->end_us, srt ? ',' : '.');
-	putc('\n', o->p.to);
-	if (srt)
-		fputs(cue->text, o->p.to);
+	if (o->p.format == OUT_SRT)
+		lvx_cue_srt(&text, o->n_cues, cue);
 	else
-		put_escaped(o->p.to, cue->text);
-	fputs("\n\n", o->p.to);
+		lvx_cue_vtt(&text, cue);
+	fwrite(text.data, 1, text.len, o->p.to);
+	lvx_text_finish(&text);
 	fflush(o->p.to);
 }
 
@@ -93,7 +66,7 @@ struct out *out_create(const struct out_params *params)
 	for (uint32_t i = 0; i < o->p.n_lanes; i++)
 		o->lanes[i].words = json_array();
 	if (o->p.format == OUT_SRT || o->p.format == OUT_VTT)
-		o->cues = cues_create(on_cue, o);
+		o->cues = lvx_cues_create(on_cue, o);
 	if (o->p.format == OUT_VTT)
 		fputs("WEBVTT\n\n", o->p.to);
 	return o;
@@ -105,7 +78,7 @@ void out_destroy(struct out *o)
 		return;
 	for (uint32_t i = 0; i < o->p.n_lanes; i++)
 		json_decref(o->lanes[i].words);
-	cues_destroy(o->cues);
+	lvx_cues_destroy(o->cues);
 	free(o);
 }
 
@@ -167,7 +140,7 @@ void out_word(struct out *o, uint32_t lane, const struct out_word *w)
 		return;
 	struct lane *l = &o->lanes[lane];
 	if (o->cues) {
-		cues_word(o->cues, w->text, w->start_us, w->end_us);
+		lvx_cues_word(o->cues, w->text, w->start_us, w->end_us);
 		return;
 	}
 	if ((json_array_size(l->words) || l->mid_line) &&
@@ -188,7 +161,7 @@ void out_segment_end(struct out *o, uint32_t lane)
 	if (lane >= o->p.n_lanes || !(o->p.wanted >> lane & 1))
 		return;
 	if (o->cues) {
-		cues_break(o->cues);
+		lvx_cues_break(o->cues);
 	} else if (o->lanes[lane].mid_line) {
 		putc('\n', o->p.to);
 		fflush(o->p.to);
@@ -204,6 +177,6 @@ void out_finish(struct out *o)
 		if (!o->cues)
 			out_segment_end(o, i);
 	if (o->cues)
-		cues_finish(o->cues);
+		lvx_cues_finish(o->cues);
 	fflush(o->p.to);
 }

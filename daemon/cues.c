@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "clients/cli/cues.h"
+#include "daemon/cues.h"
 
-#include "clients/cli/cli.h"
-
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORDS_MAX = 2 * CUE_LINE_CHARS };
+enum { WORDS_MAX = 2 * LVX_CUE_LINE_CHARS };
 
 struct word {
 	char *text; /* owned */
@@ -14,8 +14,8 @@ struct word {
 	int64_t start_us, end_us;
 };
 
-struct cues {
-	cue_fn on_cue;
+struct lvx_cues {
+	lvx_cue_fn on_cue;
 	void *user;
 	struct word words[WORDS_MAX]; /* of the cue that is being filled */
 	int n;
@@ -26,15 +26,17 @@ struct cues {
 	char *held_text; /* owned */
 };
 
-struct cues *cues_create(cue_fn on_cue, void *user)
+struct lvx_cues *lvx_cues_create(lvx_cue_fn on_cue, void *user)
 {
-	struct cues *c = cli_alloc(sizeof(*c));
+	struct lvx_cues *c = calloc(1, sizeof(*c));
+	if (!c)
+		abort();
 	c->on_cue = on_cue;
 	c->user = user;
 	return c;
 }
 
-void cues_destroy(struct cues *c)
+void lvx_cues_destroy(struct lvx_cues *c)
 {
 	if (!c)
 		return;
@@ -66,11 +68,11 @@ static int line_chars(const struct word *w, int from, int to)
 static int split_lines(const struct word *w, int n)
 {
 	int best = -1, best_diff = 0;
-	if (n <= 1 || line_chars(w, 0, n) <= CUE_LINE_CHARS)
+	if (n <= 1 || line_chars(w, 0, n) <= LVX_CUE_LINE_CHARS)
 		return n;
 	for (int i = 1; i < n; i++) {
 		int a = line_chars(w, 0, i), b = line_chars(w, i, n);
-		if ((a > CUE_LINE_CHARS && i > 1) || (b > CUE_LINE_CHARS && n - i > 1))
+		if ((a > LVX_CUE_LINE_CHARS && i > 1) || (b > LVX_CUE_LINE_CHARS && n - i > 1))
 			continue;
 		if (best < 0 || abs(a - b) <= best_diff) {
 			best = i;
@@ -80,61 +82,55 @@ static int split_lines(const struct word *w, int n)
 	return best;
 }
 
-static void send_held(struct cues *c, int64_t next_start_us)
+static void send_held(struct lvx_cues *c, int64_t next_start_us)
 {
 	if (!c->held)
 		return;
 	/* Long enough to be read at 20 characters a second, if what follows leaves the room. */
 	int64_t want = (int64_t)count_chars(c->held_text) * 50000;
-	if (want < CUE_MIN_US)
-		want = CUE_MIN_US;
-	if (want > CUE_MAX_US)
-		want = CUE_MAX_US;
+	if (want < LVX_CUE_MIN_US)
+		want = LVX_CUE_MIN_US;
+	if (want > LVX_CUE_MAX_US)
+		want = LVX_CUE_MAX_US;
 	int64_t end = c->held_end_us;
 	if (end < c->held_start_us + want)
 		end = c->held_start_us + want;
-	if (end > next_start_us - CUE_GAP_US)
-		end = next_start_us - CUE_GAP_US;
-	if (end > c->held_start_us + CUE_MAX_US)
-		end = c->held_start_us + CUE_MAX_US;
+	if (end > next_start_us - LVX_CUE_GAP_US)
+		end = next_start_us - LVX_CUE_GAP_US;
+	if (end > c->held_start_us + LVX_CUE_MAX_US)
+		end = c->held_start_us + LVX_CUE_MAX_US;
 	if (end <= c->held_start_us)
 		end = c->held_start_us + 1000;
 	c->on_cue(c->user,
-		&(struct cue){.start_us = c->held_start_us, .end_us = end, .text = c->held_text});
+		&(struct lvx_cue){
+			.start_us = c->held_start_us, .end_us = end, .text = c->held_text});
 	free(c->held_text);
 	c->held_text = NULL;
 	c->held = false;
 }
 
 /* The words that were gathered become the cue that is held back. */
-static void close_cue(struct cues *c)
+static void close_cue(struct lvx_cues *c)
 {
-	size_t len = 1;
+	struct lvx_text text = {0};
 	if (!c->n)
 		return;
-	send_held(c, c->words[0].start_us);
-	for (int i = 0; i < c->n; i++)
-		len += strlen(c->words[i].text) + 1;
-	char *text = cli_alloc(len), *p = text;
 	int second = split_lines(c->words, c->n);
 	for (int i = 0; i < c->n; i++) {
 		if (i)
-			*p++ = i == second ? '\n' : ' ';
-		size_t k = strlen(c->words[i].text);
-		memcpy(p, c->words[i].text, k);
-		p += k;
+			lvx_text_add(&text, i == second ? "\n" : " ", 1);
+		lvx_text_add(&text, c->words[i].text, strlen(c->words[i].text));
 		free(c->words[i].text);
 	}
-	*p = '\0';
 	c->held = true;
-	c->held_text = text;
+	c->held_text = text.data;
 	c->held_start_us = c->words[0].start_us;
 	c->held_end_us = c->words[c->n - 1].end_us;
 	c->n = 0;
 	c->broken = false;
 }
 
-void cues_word(struct cues *c, const char *text, int64_t start_us, int64_t end_us)
+void lvx_cues_word(struct lvx_cues *c, const char *text, int64_t start_us, int64_t end_us)
 {
 	struct word w = {.chars = count_chars(text), .start_us = start_us, .end_us = end_us};
 	if (c->n) {
@@ -146,25 +142,78 @@ void cues_word(struct cues *c, const char *text, int64_t start_us, int64_t end_u
 			w.end_us = w.start_us;
 		c->words[c->n] = w;
 		bool fits = c->n + 1 < WORDS_MAX && split_lines(c->words, c->n + 1) >= 0 &&
-			    w.end_us - c->words[0].start_us <= CUE_MAX_US;
-		bool rest = c->broken || w.start_us - last->end_us >= CUE_PAUSE_US;
+			    w.end_us - c->words[0].start_us <= LVX_CUE_MAX_US;
+		bool rest = c->broken || w.start_us - last->end_us >= LVX_CUE_PAUSE_US;
 		/* A cue that would flash by goes on, sentence end or not. */
-		bool flash = w.start_us - c->words[0].start_us < CUE_MIN_US + CUE_GAP_US;
+		bool flash = w.start_us - c->words[0].start_us < LVX_CUE_MIN_US + LVX_CUE_GAP_US;
 		if (!fits || (rest && !flash))
 			close_cue(c);
 	}
-	w.text = cli_strdup(text);
+	w.text = strdup(text);
+	if (!w.text)
+		abort();
 	c->words[c->n++] = w;
 	c->broken = false;
+	/* Now the cue before it knows how long it may stand. */
+	if (c->n == 1)
+		send_held(c, w.start_us);
 }
 
-void cues_break(struct cues *c)
+void lvx_cues_break(struct lvx_cues *c)
 {
 	c->broken = c->n > 0;
 }
 
-void cues_finish(struct cues *c)
+void lvx_cues_finish(struct lvx_cues *c)
 {
 	close_cue(c);
 	send_held(c, INT64_MAX);
+}
+
+/* ---- as text ---- */
+
+static void add_time(struct lvx_text *t, int64_t us, char point)
+{
+	int64_t ms = us < 0 ? 0 : us / 1000;
+	lvx_text_printf(t, "%02" PRId64 ":%02d:%02d%c%03d", ms / 3600000, (int)(ms / 60000 % 60),
+		(int)(ms / 1000 % 60), point, (int)(ms % 1000));
+}
+
+void lvx_cue_escape(struct lvx_text *t, const char *text)
+{
+	while (*text) {
+		size_t n = strcspn(text, "&<>");
+		lvx_text_add(t, text, n);
+		text += n;
+		if (*text)
+			lvx_text_printf(t, "%s",
+				*text == '&'   ? "&amp;"
+				: *text == '<' ? "&lt;"
+					       : "&gt;");
+		text += *text != '\0';
+	}
+}
+
+void lvx_cue_time(struct lvx_text *t, int64_t us)
+{
+	add_time(t, us, '.');
+}
+
+void lvx_cue_srt(struct lvx_text *t, uint64_t number, const struct lvx_cue *cue)
+{
+	lvx_text_printf(t, "%" PRIu64 "\n", number);
+	add_time(t, cue->start_us, ',');
+	lvx_text_printf(t, " --> ");
+	add_time(t, cue->end_us, ',');
+	lvx_text_printf(t, "\n%s\n\n", cue->text);
+}
+
+void lvx_cue_vtt(struct lvx_text *t, const struct lvx_cue *cue)
+{
+	add_time(t, cue->start_us, '.');
+	lvx_text_printf(t, " --> ");
+	add_time(t, cue->end_us, '.');
+	lvx_text_printf(t, "\n");
+	lvx_cue_escape(t, cue->text);
+	lvx_text_printf(t, "\n\n");
 }

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/cues.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { S = 1000000, MS = 1000 };
+
+struct got {
+	int n;
+	struct {
+		int64_t start_us, end_us;
+		char text[256];
+	} cues[64];
+};
+
+static void take(void *user, const struct lvx_cue *cue)
+{
+	struct got *g = user;
+	assert_true(g->n < 64);
+	g->cues[g->n].start_us = cue->start_us;
+	g->cues[g->n].end_us = cue->end_us;
+	snprintf(g->cues[g->n].text, sizeof(g->cues[0].text), "%s", cue->text);
+	g->n++;
+}
+
+/* What holds for every cue, whatever the words. */
+static void check_rules(const struct got *g)
+{
+	for (int i = 0; i < g->n; i++) {
+		int lines = 1, chars = 0;
+		for (const char *p = g->cues[i].text; *p; p++) {
+			if (*p == '\n') {
+				lines++;
+				chars = 0;
+			} else if (((unsigned char)*p & 0xc0) != 0x80) {
+				chars++;
+			}
+			assert_in_range(chars, 0, LVX_CUE_LINE_CHARS);
+		}
+		assert_in_range(lines, 1, 2);
+		assert_true(g->cues[i].end_us - g->cues[i].start_us <= LVX_CUE_MAX_US);
+		assert_true(g->cues[i].end_us - g->cues[i].start_us >= LVX_CUE_MIN_US);
+		if (i + 1 < g->n)
+			assert_true(g->cues[i].end_us + LVX_CUE_GAP_US <= g->cues[i + 1].start_us);
+	}
+}
+
+static void test_sentences(void **state)
+{
+	struct got g = {0};
+	struct lvx_cues *c = lvx_cues_create(take, &g);
+	(void)state;
+	lvx_cues_word(c, "Good", 1 * S, 1200 * MS);
+	lvx_cues_word(c, "day.", 1200 * MS, 1500 * MS);
+	lvx_cues_break(c);
+	lvx_cues_word(c, "Now", 4 * S, 4200 * MS);
+	lvx_cues_word(c, "the", 4200 * MS, 4300 * MS);
+	lvx_cues_word(c, "news.", 4300 * MS, 6 * S);
+	lvx_cues_finish(c);
+	lvx_cues_destroy(c);
+	assert_int_equal(g.n, 2);
+	assert_string_equal(g.cues[0].text, "Good day.");
+	assert_string_equal(g.cues[1].text, "Now the news.");
+	assert_int_equal(g.cues[0].start_us, 1 * S);
+	assert_int_equal(
+		g.cues[0].end_us, 1 * S + LVX_CUE_MIN_US); /* held longer than it was said */
+	assert_int_equal(g.cues[1].end_us, 6 * S);
+	check_rules(&g);
+}
+
+static void test_flash_goes_on(void **state)
+{
+	struct got g = {0};
+	struct lvx_cues *c = lvx_cues_create(take, &g);
+	(void)state;
+	lvx_cues_word(c, "Yes.", 0, 300 * MS);
+	lvx_cues_break(c);
+	lvx_cues_word(c, "No.", 400 * MS, 700 * MS);
+	lvx_cues_break(c);
+	lvx_cues_finish(c);
+	lvx_cues_destroy(c);
+	assert_int_equal(g.n, 1);
+	assert_string_equal(g.cues[0].text, "Yes. No.");
+	check_rules(&g);
+}
+
+static void test_lines(void **state)
+{
+	struct got g = {0};
+	struct lvx_cues *c = lvx_cues_create(take, &g);
+	(void)state;
+	/* 300 words of 2 to 11 characters, some of two bytes, a sentence end here and there */
+	for (int i = 0; i < 300; i++) {
+		char word[32] = "";
+		for (int k = 0; k < 2 + i * 7 % 10; k++)
+			strcat(word, k % 3 == 2 ? "ö" : "n");
+		lvx_cues_word(c, word, (int64_t)i * 330 * MS, (int64_t)i * 330 * MS + 300 * MS);
+		if (i % 11 == 10)
+			lvx_cues_break(c);
+	}
+	lvx_cues_finish(c);
+	lvx_cues_destroy(c);
+	assert_true(g.n > 20);
+	check_rules(&g);
+}
+
+static void test_times_never_run_back(void **state)
+{
+	struct got g = {0};
+	struct lvx_cues *c = lvx_cues_create(take, &g);
+	(void)state;
+	lvx_cues_word(c, "one", 2 * S, 1 * S);
+	lvx_cues_word(c, "two", 1 * S, 500 * MS);
+	lvx_cues_finish(c);
+	lvx_cues_destroy(c);
+	assert_int_equal(g.n, 1);
+	assert_int_equal(g.cues[0].start_us, 2 * S);
+	assert_true(g.cues[0].end_us > g.cues[0].start_us);
+}
+
+static void test_nothing(void **state)
+{
+	struct got g = {0};
+	struct lvx_cues *c = lvx_cues_create(take, &g);
+	(void)state;
+	lvx_cues_break(c);
+	lvx_cues_finish(c);
+	lvx_cues_destroy(c);
+	lvx_cues_destroy(NULL);
+	assert_int_equal(g.n, 0);
+}
+
+/* A cue comes as soon as the next has begun, not when that is full too. */
+static void test_not_held_long(void **state)
+{
+	struct got g = {0};
+	struct lvx_cues *c = lvx_cues_create(take, &g);
+	(void)state;
+	lvx_cues_word(c, "Good", 1 * S, 1200 * MS);
+	lvx_cues_word(c, "day.", 1200 * MS, 1500 * MS);
+	lvx_cues_break(c);
+	assert_int_equal(g.n, 0);
+	lvx_cues_word(c, "Now", 2 * S, 2200 * MS);
+	assert_int_equal(g.n, 1);
+	assert_int_equal(g.cues[0].end_us, 1 * S + LVX_CUE_MIN_US);
+	lvx_cues_destroy(c);
+}
+
+static void test_text(void **state)
+{
+	struct lvx_text t = {0};
+	const struct lvx_cue cue = {3723004567, 3725999999, "R&D <ok>\n--> x"};
+	(void)state;
+	lvx_cue_srt(&t, 12, &cue);
+	assert_string_equal(t.data, "12\n01:02:03,004 --> 01:02:05,999\nR&D <ok>\n--> x\n\n");
+	lvx_text_clear(&t);
+	lvx_cue_vtt(&t, &cue);
+	assert_string_equal(
+		t.data, "01:02:03.004 --> 01:02:05.999\nR&amp;D &lt;ok&gt;\n--&gt; x\n\n");
+	lvx_text_finish(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sentences),
+		cmocka_unit_test(test_flash_goes_on),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_times_never_run_back),
+		cmocka_unit_test(test_nothing),
+		cmocka_unit_test(test_not_held_long),
+		cmocka_unit_test(test_text),
+	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("cues", tests, NULL, NULL);
+}
