@@ -10,5 +10,5 @@ echo
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; then
     (sleep 2 && xdg-open "http://127.0.0.1:$port/") >/dev/null 2>&1 &
 fi
-exec "$build/daemon/lumivoxd" --port "$port" --lanes caption,translation,description \
+exec "$build/daemon/lumivoxd" --port "$port" --lanes caption,translation \
     --translate-to de --log-level warn --print clients/demo/clip.webm

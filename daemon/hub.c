@@ -188,9 +188,9 @@ static void complete(const struct lvx_hub *hub, struct lvx_hub_spec *spec)
 	if (spec->lanes == 0)
 		spec->lanes = hub->params.default_lanes;
 	if (spec->lanes == 0) {
-		spec->lanes = (1u << model->n_lanes) - 1;
-		if (!spec->translate_to)
-			spec->lanes &= ~(1u << lane);
+		spec->lanes = 1; /* captions */
+		if (spec->translate_to && lane < model->n_lanes)
+			spec->lanes |= 1u << lane;
 	}
 	/* Translation is wanted, but into what? */
 	if (lane < model->n_lanes && (spec->lanes & 1u << lane) && !spec->translate_to &&

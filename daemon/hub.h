@@ -48,7 +48,7 @@ struct lvx_hub_params {
 	struct lvx_engine *engine;        /* borrowed */
 	uint32_t max_streams;             /* running at once: the engine's rows */
 	uint32_t history;                 /* events kept of a stream */
-	uint32_t default_lanes;           /* 0: all but translation, and that if translate_to */
+	uint32_t default_lanes;           /* 0: the model's first (captions), and translation if translate_to */
 	const char *default_translate_to; /* or NULL; borrowed */
 	int64_t linger_us; /* an ended stream from the network stays so long unwatched */
 };

@@ -68,7 +68,7 @@ const struct lvx_option lvx_options[] = {
 	{"channel", FLAG | DAEMON | STREAM, NUMBER, S(channel), 0, 63, "N",
 		"take this channel rather than mix all"},
 	{"lanes", FLAG | DAEMON | STREAM, STRING, S(lanes), 0, 0, "LIST",
-		"lanes to compute: caption,translation,description"},
+		"lanes to compute (caption, and translation with --translate-to)"},
 	{"translate-to", FLAG | DAEMON | STREAM, STRING, S(translate_to), 0, 0, "LANG",
 		"language of the translation lane"},
 	{"prefix", FLAG | DAEMON | STREAM, STRING, S(prefix), 0, 0, "TEXT",

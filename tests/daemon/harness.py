@@ -40,12 +40,13 @@ def pcm(seconds):
 class Daemon:
     """One lumivoxd on a free port."""
 
-    def __init__(self, exe, *args, env=None, ready=True):
+    def __init__(self, exe, *args, env=None, ready=True, lanes="caption,description"):
         full = dict(os.environ, LVX_LOG="info", **(env or {}))
         full.pop("LVX_TOKEN", None)
         full.update(env or {})
         self.log = tempfile.TemporaryFile("w+")
-        self.proc = subprocess.Popen([exe, "--model", "/tmp", "--port", "0", *args], env=full,
+        lanes = ["--lanes", lanes] if lanes and not {"--lanes", "--config"} & {*args} else []
+        self.proc = subprocess.Popen([exe, "--model", "/tmp", "--port", "0", *lanes, *args], env=full,
                                      stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.port = None
         self.tls = "--tls-cert" in args

@@ -41,7 +41,7 @@ async def test_history(exe):
 async def test_lanes(exe):
     """lanes are filtered for each viewer, activity comes only if asked for"""
     with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 8)}", "--pace", "max",
-                               "--translate-to", "de") as daemon:
+                               "--translate-to", "de", "--lanes", "caption,translation,description") as daemon:
         daemon.wait_for("a", lambda i: i.get("end_reason"))
         async with daemon.connect() as s:
             reply = await s.ask(type="subscribe", stream="a", lanes=["translation"],
@@ -53,6 +53,15 @@ async def test_lanes(exe):
         assert {e["language"] for e in events if e["type"] == "text"} == {"de"}
         activity = [e for e in events if e["type"] == "activity"]
         assert len(activity) == N // 8 and activity[0]["utterance_end"] is True, activity
+
+
+async def test_default_lanes(exe):
+    """without --lanes: captions, and translation where a language is named"""
+    with folder() as d:
+        path = wav(d + "/a.wav", 2)
+        for more, want in (([], ["caption"]), (["--translate-to", "de"], ["caption", "translation"])):
+            with Daemon(exe, f"a={path}", "--pace", "max", *more, lanes=None) as daemon:
+                assert daemon.info("a")["lanes"] == want, daemon.info("a")
 
 
 async def test_resume(exe):
@@ -448,7 +457,7 @@ def stop_when_done(self):
 Daemon.stop_when_done = stop_when_done
 
 if __name__ == "__main__":
-    main([test_history, test_lanes, test_resume, test_resume_impossible, test_two_streams,
+    main([test_history, test_lanes, test_default_lanes, test_resume, test_resume_impossible, test_two_streams,
           test_unsubscribe, test_push, test_push_container, test_push_backpressure, test_vanish,
           test_slow_viewer, test_short_history, test_many_viewers, test_constant, test_device_failure, test_shutdown,
           test_exit_when_done])
