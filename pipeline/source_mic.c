@@ -23,6 +23,7 @@
 #ifdef LVX_HAVE_ALSA
 #include <alsa/asoundlib.h>
 #endif
+#include <dlfcn.h>
 #include <portaudio.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -107,9 +108,27 @@ static void on_alsa_error(
 }
 #endif
 
+/* And so does JACK, where PortAudio brings it along, of a server that does not run. */
+static void on_jack_text(const char *text)
+{
+	lvx_log_debug("jack: %s", text);
+}
+
+static void quiet_jack(void)
+{
+	static const char *const names[] = {"jack_set_error_function", "jack_set_info_function"};
+	for (int i = 0; i < 2; i++) {
+		void (*set)(void (*)(const char *));
+		*(void **)&set = dlsym(RTLD_DEFAULT, names[i]);
+		if (set)
+			set(on_jack_text);
+	}
+}
+
 /* {pa_lock} Each success wants its Pa_Terminate. */
 static PaError initialize(void)
 {
+	quiet_jack();
 #ifdef LVX_HAVE_ALSA
 	snd_lib_error_set_handler(on_alsa_error);
 #endif
