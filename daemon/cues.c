@@ -24,6 +24,8 @@ struct lvx_cues {
 	bool held;
 	int64_t held_start_us, held_end_us;
 	char *held_text; /* owned */
+	int held_words;
+	int64_t floor_us; /* after lvx_cues_time: no cue may begin before */
 };
 
 struct lvx_cues *lvx_cues_create(lvx_cue_fn on_cue, void *user)
@@ -82,11 +84,9 @@ static int split_lines(const struct word *w, int n)
 	return best;
 }
 
-static void send_held(struct lvx_cues *c, int64_t next_start_us)
+/* Long enough to be read at 20 characters a second, if what follows leaves the room. */
+static int64_t end_wanted(const struct lvx_cues *c)
 {
-	if (!c->held)
-		return;
-	/* Long enough to be read at 20 characters a second, if what follows leaves the room. */
 	int64_t want = (int64_t)count_chars(c->held_text) * 50000;
 	if (want < LVX_CUE_MIN_US)
 		want = LVX_CUE_MIN_US;
@@ -95,15 +95,24 @@ static void send_held(struct lvx_cues *c, int64_t next_start_us)
 	int64_t end = c->held_end_us;
 	if (end < c->held_start_us + want)
 		end = c->held_start_us + want;
-	if (end > next_start_us - LVX_CUE_GAP_US)
-		end = next_start_us - LVX_CUE_GAP_US;
 	if (end > c->held_start_us + LVX_CUE_MAX_US)
 		end = c->held_start_us + LVX_CUE_MAX_US;
+	return end;
+}
+
+static void send_held(struct lvx_cues *c, int64_t next_start_us)
+{
+	if (!c->held)
+		return;
+	int64_t end = end_wanted(c);
+	if (end > next_start_us - LVX_CUE_GAP_US)
+		end = next_start_us - LVX_CUE_GAP_US;
 	if (end <= c->held_start_us)
 		end = c->held_start_us + 1000;
-	c->on_cue(c->user,
-		&(struct lvx_cue){
-			.start_us = c->held_start_us, .end_us = end, .text = c->held_text});
+	c->on_cue(c->user, &(struct lvx_cue){.start_us = c->held_start_us,
+				   .end_us = end,
+				   .text = c->held_text,
+				   .n_words = c->held_words});
 	free(c->held_text);
 	c->held_text = NULL;
 	c->held = false;
@@ -124,6 +133,7 @@ static void close_cue(struct lvx_cues *c)
 	}
 	c->held = true;
 	c->held_text = text.data;
+	c->held_words = c->n;
 	c->held_start_us = c->words[0].start_us;
 	c->held_end_us = c->words[c->n - 1].end_us;
 	c->n = 0;
@@ -133,6 +143,8 @@ static void close_cue(struct lvx_cues *c)
 void lvx_cues_word(struct lvx_cues *c, const char *text, int64_t start_us, int64_t end_us)
 {
 	struct word w = {.chars = count_chars(text), .start_us = start_us, .end_us = end_us};
+	if (w.start_us < c->floor_us)
+		w.start_us = c->floor_us;
 	if (c->n) {
 		struct word *last = &c->words[c->n - 1];
 		/* Times never run backwards, whatever the model says. */
@@ -152,6 +164,9 @@ void lvx_cues_word(struct lvx_cues *c, const char *text, int64_t start_us, int64
 	w.text = strdup(text);
 	if (!w.text)
 		abort();
+	/* A control character would end the line, or the cue, of some format. */
+	for (char *p = w.text; *p; p++)
+		*p = (unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p;
 	c->words[c->n++] = w;
 	c->broken = false;
 	/* Now the cue before it knows how long it may stand. */
@@ -168,6 +183,27 @@ void lvx_cues_finish(struct lvx_cues *c)
 {
 	close_cue(c);
 	send_held(c, INT64_MAX);
+}
+
+void lvx_cues_time(struct lvx_cues *c, int64_t now_us)
+{
+	if (c->n) {
+		int64_t quiet = now_us - c->words[c->n - 1].end_us;
+		bool rest = c->broken ? quiet >= 0 : quiet >= LVX_CUE_PAUSE_US;
+		if (rest && now_us - c->words[0].start_us >= LVX_CUE_MIN_US + LVX_CUE_GAP_US) {
+			close_cue(c);
+			c->floor_us = c->held_end_us;
+		}
+	}
+	if (c->held && c->n == 0 && end_wanted(c) + LVX_CUE_GAP_US <= now_us) {
+		c->floor_us = end_wanted(c) + LVX_CUE_GAP_US;
+		send_held(c, INT64_MAX);
+	}
+}
+
+bool lvx_cues_pending(const struct lvx_cues *c)
+{
+	return c->n > 0 || c->held;
 }
 
 /* ---- as text ---- */

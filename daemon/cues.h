@@ -9,6 +9,7 @@
 
 #include "daemon/text.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -22,6 +23,7 @@ enum {
 struct lvx_cue {
 	int64_t start_us, end_us;
 	const char *text; /* UTF-8, one line or two with a \n between; borrowed for the call */
+	int n_words;      /* how many of the words that were given, in their order, it holds */
 };
 
 typedef void (*lvx_cue_fn)(void *user, const struct lvx_cue *cue);
@@ -33,6 +35,11 @@ void lvx_cues_destroy(struct lvx_cues *c);                       /* NULL is fine
 void lvx_cues_word(struct lvx_cues *c, const char *text, int64_t start_us, int64_t end_us);
 void lvx_cues_break(struct lvx_cues *c);  /* a sentence or utterance ended after the last word */
 void lvx_cues_finish(struct lvx_cues *c); /* sends what is left */
+
+/* No word will begin before now_us: hands out what that makes final, as in a long silence.
+ * A word that comes all the same begins after the cues that were handed out. */
+void lvx_cues_time(struct lvx_cues *c, int64_t now_us);
+bool lvx_cues_pending(const struct lvx_cues *c); /* is there anything not handed out yet? */
 
 /* One cue of a SubRip file (numbers begin at 1), and of a WebVTT file (which begins with
  * "WEBVTT\n\n"), with the blank line after it. */

@@ -153,10 +153,38 @@ static void test_not_held_long(void **state)
 	lvx_cues_destroy(c);
 }
 
+/* In a silence time alone makes a cue final; what comes of it is the same. */
+static void test_silence(void **state)
+{
+	struct got g = {0};
+	struct lvx_cues *c = lvx_cues_create(take, &g);
+	(void)state;
+	assert_false(lvx_cues_pending(c));
+	lvx_cues_word(c, "Good", 1 * S, 1200 * MS);
+	lvx_cues_word(c, "day", 1200 * MS, 1500 * MS);
+	lvx_cues_time(c, 2400 * MS); /* "day" may go on for a second */
+	lvx_cues_word(c, "all.", 2400 * MS, 2500 * MS);
+	lvx_cues_break(c);
+	lvx_cues_time(c, 2400 * MS);
+	assert_int_equal(g.n, 0);
+	assert_true(lvx_cues_pending(c));
+	lvx_cues_time(c, 2600 * MS);
+	assert_int_equal(g.n, 1);
+	assert_false(lvx_cues_pending(c));
+	assert_string_equal(g.cues[0].text, "Good day all.");
+	assert_int_equal(g.cues[0].end_us, 2500 * MS);
+	/* One that comes too late does not lie over what was handed out. */
+	lvx_cues_word(c, "Late.", 2 * S, 2100 * MS);
+	lvx_cues_finish(c);
+	lvx_cues_destroy(c);
+	assert_int_equal(g.n, 2);
+	check_rules(&g);
+}
+
 static void test_text(void **state)
 {
 	struct lvx_text t = {0};
-	const struct lvx_cue cue = {3723004567, 3725999999, "R&D <ok>\n--> x"};
+	const struct lvx_cue cue = {3723004567, 3725999999, "R&D <ok>\n--> x", 4};
 	(void)state;
 	lvx_cue_srt(&t, 12, &cue);
 	assert_string_equal(t.data, "12\n01:02:03,004 --> 01:02:05,999\nR&D <ok>\n--> x\n\n");
@@ -176,6 +204,7 @@ int main(void)
 		cmocka_unit_test(test_times_never_run_back),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_not_held_long),
+		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_text),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
