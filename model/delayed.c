@@ -60,9 +60,13 @@ void lvx_delayed_set_lanes(struct lvx_delayed *d, uint32_t lanes)
 	lanes &= (1u << d->model->info.n_lanes) - 1;
 	if (translation >= 0 && !d->translation)
 		lanes &= ~(1u << translation);
-	d->lanes = lanes;
+	d->lanes = d->computed = lanes;
+	/* What is translated are the captions, whether somebody reads them or not. */
+	int caption = lvx_model_lane(d->model, "caption");
+	if (caption >= 0 && (lanes & d->translation))
+		d->computed |= 1u << caption;
 	for (uint32_t i = 0; i < LVX_LANES_MAX; i++)
-		if (!(lanes >> i & 1))
+		if (!(d->computed >> i & 1))
 			d->fed[i] = d->model->config.pad_token;
 	d->n_conditions = 0;
 	if (d->style >= 0)
@@ -111,7 +115,7 @@ void lvx_delayed_slot(const struct lvx_delayed *d, const float *values, struct l
 	run->n = 1;
 	run->features = values;
 	run->tokens = d->fed;
-	run->want_lanes = d->lanes;
+	run->want_lanes = d->computed;
 }
 
 void lvx_delayed_took(struct lvx_delayed *d, const struct lvx_run *run, const struct lvx_output *o)

@@ -16,6 +16,7 @@ struct lvx_delayed {
 	uint32_t row;
 	int64_t slot;               /* number of the next one */
 	uint32_t lanes;             /* those that are on */
+	uint32_t computed;          /* and those that they build on: a translation on the captions */
 	int32_t fed[LVX_LANES_MAX]; /* for the next slot */
 	uint32_t translation;       /* that lane's bit, 0: there is none, or no language for it */
 	int32_t style, to;          /* conditions, -1: the model has none such */

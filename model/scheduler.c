@@ -332,13 +332,13 @@ static void took(struct lvx_scheduler *s, const struct lvx_run *run, const struc
 	case LVX_RUN_SLOT:
 		lvx_delayed_took(&row->policy, run, o);
 		if (row->state == ROW_TAIL) {
-			lvx_script_slot(&row->script, run->want_lanes, o, LVX_NOT_TIMED);
+			lvx_script_slot(&row->script, row->policy.lanes, o, LVX_NOT_TIMED);
 			step_tail(s, row);
 			break;
 		}
 		row->has_item = false;
 		row->heard = true;
-		lvx_script_slot(&row->script, run->want_lanes, o, row->item.pts_us);
+		lvx_script_slot(&row->script, row->policy.lanes, o, row->item.pts_us);
 		break;
 	}
 }

@@ -231,6 +231,25 @@ static void test_lane_leaves(void **state)
 	fake_row_free(r);
 }
 
+/* Nobody reads the captions, but what is translated are the captions. */
+static void test_translation_alone(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1 << TRANSLATION);
+	r->params.translate_to = "de";
+	runner->say = say_words;
+	fake_slots(r, 40);
+	add(r);
+	finish(r);
+	assert_int_equal(runner->steps[11].runs[0].want_lanes, 1 << CAPTION | 1 << TRANSLATION);
+	assert_int_equal(runner->steps[11].fed[0][CAPTION], say_words(0, 10, CAPTION));
+	assert_string_equal(fake_words(r, CAPTION), "");
+	for (uint32_t i = 0; i < r->n_events; i++)
+		assert_int_not_equal(
+			r->events[i].e.kind == LVX_EVENT_WORD && r->events[i].e.lane != 1, 1);
+	fake_row_free(r);
+}
+
 static void test_no_conditions(void **state)
 {
 	(void)state;
@@ -353,6 +372,7 @@ int main(void)
 		TEST(test_tail),
 		TEST(test_feedback),
 		TEST(test_lane_leaves),
+		TEST(test_translation_alone),
 		TEST(test_no_conditions),
 		TEST(test_refusals),
 		TEST(test_prefix),
