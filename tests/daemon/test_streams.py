@@ -418,11 +418,12 @@ async def shut_down(exe, sig):
             daemon.proc.send_signal(sig)
             got = await s.until("end")
             assert got[-1]["reason"] == "shutdown", got[-1]
-            assert await s.closed() == 1001
+            code = await s.closed()
+            assert code in (1001, None), code  # None: its second was over, see below
             rc, out, err = daemon.stop()
             took = time.monotonic() - begin
             assert rc == 0 and "c0" in out, (rc, out, err)
-            return took
+            return took if code else float("inf")
 
 
 async def test_shutdown(exe):
@@ -432,7 +433,10 @@ async def test_shutdown(exe):
     for sig in (signal.SIGINT, signal.SIGTERM):
         took = []
         while not took or (took[-1] >= limit and len(took) < 5):
-            took.append(await shut_down(exe, sig))
+            try:
+                took.append(await shut_down(exe, sig))
+            except websockets.ConnectionClosedError:
+                took.append(float("inf"))  # its second was over before it had said all
         assert took[-1] < limit, took
 
 
