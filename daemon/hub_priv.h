@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { LVX_HUB_LISTENERS = 4 };
+enum { LVX_HUB_LISTENERS = 8 };
 
 struct lvx_hub {
 	struct lvx_hub_params params;

@@ -9,6 +9,7 @@
 #include "daemon/messages.h"
 #include "daemon/paths.h"
 #include "daemon/printer.h"
+#include "daemon/recorder.h"
 #include "daemon/server.h"
 #include "daemon/settings.h"
 
@@ -28,6 +29,7 @@ struct daemon {
 	struct lvx_engine *engine;
 	struct lvx_hub *hub;
 	struct lvx_printer *printer;
+	struct lvx_recorder *recorder;
 	struct lvx_server *server;
 	char web_root[PATH_MAX];
 };
@@ -187,6 +189,14 @@ static enum lvx_status open_streams(struct daemon *d, struct lvx_error *err)
 	return LVX_OK;
 }
 
+static bool is_recording(const struct lvx_settings *s)
+{
+	bool any = s->defaults.record && s->defaults.record[0];
+	for (size_t i = 0; i < s->n_streams; i++)
+		any = any || (s->streams[i].record && s->streams[i].record[0]);
+	return any;
+}
+
 static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 {
 	struct lvx_settings *s = &d->settings;
@@ -222,6 +232,8 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 	lvx_hub_on_news(d->hub, on_news, NULL);
 	if (s->print)
 		st = lvx_printer_create(&d->printer, d->hub, err);
+	if (st == LVX_OK && is_recording(s))
+		st = lvx_recorder_create(&d->recorder, d->hub, s, err);
 	if (st != LVX_OK)
 		return st;
 	if (!s->web_root && lvx_path_find(d->web_root, "web", "clients/web"))
@@ -281,6 +293,7 @@ static bool stop(struct daemon *d)
 	if (d->hub && !lvx_hub_shutdown(d->hub, SHUTDOWN_US))
 		return false;
 	lvx_printer_destroy(d->printer);
+	lvx_recorder_destroy(d->recorder);
 	lvx_server_destroy(d->server);
 	lvx_hub_destroy(d->hub);
 	lvx_engine_destroy(d->engine);
@@ -308,6 +321,7 @@ static bool catch_signals(struct lvx_error *err)
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file over its limit: the write says so */
 	return true;
 }
 

@@ -2,6 +2,7 @@
 #include "daemon/settings_priv.h"
 
 #include "base/file.h"
+#include "daemon/caption_file.h"
 #include "daemon/id.h"
 
 #include <ctype.h>
@@ -77,6 +78,12 @@ const struct lvx_option lvx_options[] = {
 		"a live source silent so long is stalled (5)"},
 	{"give-up", FLAG | DAEMON | STREAM, SECONDS, S(give_up_s), 0, 1e6, "SEC",
 		"reconnect no longer than this (0: for ever)"},
+	{"record", FLAG | DAEMON | STREAM, STRING, S(record), 0, 0, "DIR",
+		"write the text as subtitle files into DIR"},
+	{"record-formats", FLAG | DAEMON | STREAM, STRING, S(record_formats), 0, 0, "LIST",
+		"their formats (srt,vtt,ttml,jsonl)"},
+	{"record-roll", FLAG | DAEMON | STREAM, NUMBER, S(record_roll_min), 0, 10080, "MIN",
+		"begin new files every MIN minutes of the stream (0: never)"},
 
 	{"list-devices", FLAG, ACTION, LVX_ACTION_LIST_DEVICES, 0, 0, NULL,
 		"list compute devices and microphones"},
@@ -198,8 +205,12 @@ enum lvx_status lvx_option_set(char *base, const struct lvx_option *o, const cha
 
 static void init_stream(struct lvx_stream_settings *s)
 {
-	*s = (struct lvx_stream_settings){
-		.channel = -1, .pace = -1, .live = -1, .stall_s = -1, .give_up_s = -1};
+	*s = (struct lvx_stream_settings){.channel = -1,
+		.pace = -1,
+		.live = -1,
+		.record_roll_min = -1,
+		.stall_s = -1,
+		.give_up_s = -1};
 }
 
 static void finish_stream(struct lvx_stream_settings *s)
@@ -210,6 +221,8 @@ static void finish_stream(struct lvx_stream_settings *s)
 	free(s->translate_to);
 	free(s->prefix);
 	free(s->audio_track);
+	free(s->record);
+	free(s->record_formats);
 }
 
 struct lvx_stream_settings *lvx_settings_find(struct lvx_settings *s, const char *id)
@@ -302,7 +315,19 @@ struct lvx_stream_settings lvx_settings_resolved(
 	r.live = r.live >= 0 ? r.live : d->live > 0;
 	r.stall_s = r.stall_s >= 0 ? r.stall_s : d->stall_s;
 	r.give_up_s = r.give_up_s >= 0 ? r.give_up_s : d->give_up_s;
+	r.record = r.record ? r.record : d->record;
+	r.record_formats = r.record_formats ? r.record_formats : d->record_formats;
+	r.record_roll_min = r.record_roll_min >= 0 ? r.record_roll_min : d->record_roll_min;
 	return r;
+}
+
+struct lvx_stream_settings lvx_settings_of_stream(const struct lvx_settings *s, const char *id)
+{
+	for (size_t i = 0; i < s->n_streams; i++) {
+		if (strcmp(s->streams[i].id, id) == 0)
+			return lvx_settings_resolved(s, &s->streams[i]);
+	}
+	return lvx_settings_resolved(s, &s->defaults);
 }
 
 bool lvx_list_has(const char *list, const char *item)
@@ -462,6 +487,8 @@ static void fill_defaults(struct lvx_settings *s)
 		set_string(&s->bind, copy("127.0.0.1"));
 	if (!s->allow_schemes)
 		s->allow_schemes = copy("https,http,rtsp,srt,rtmp");
+	if (!s->defaults.record_formats)
+		s->defaults.record_formats = copy("srt,vtt,ttml,jsonl");
 	s->port = s->port >= 0 ? s->port : 8437;
 	s->history = s->history >= 0 ? s->history : 4096;
 	s->max_connections = s->max_connections >= 0 ? s->max_connections : 1024;
@@ -481,6 +508,18 @@ static enum lvx_status check(struct lvx_settings *s, struct lvx_error *err)
 		return lvx_fail(err, LVX_EINVAL, "token and token-file: only one of the two");
 	if (!s->tls_cert != !s->tls_key)
 		return lvx_fail(err, LVX_EINVAL, "tls-cert and tls-key: both or neither");
+	uint32_t formats;
+	enum lvx_status st = lvx_caption_formats_parse(
+		&formats, "record-formats", s->defaults.record_formats, err);
+	for (size_t i = 0; i < s->n_streams && st == LVX_OK; i++) {
+		char where[LVX_ID_MAX + 32];
+		snprintf(where, sizeof(where), "stream %s: record-formats", s->streams[i].id);
+		if (s->streams[i].record_formats)
+			st = lvx_caption_formats_parse(
+				&formats, where, s->streams[i].record_formats, err);
+	}
+	if (st != LVX_OK)
+		return st;
 	size_t wanted = s->n_streams > 16 ? s->n_streams : 16;
 	s->rows = s->rows >= 0 ? s->rows : (int)wanted;
 	if (s->n_streams > (size_t)s->rows)

@@ -19,9 +19,11 @@
 struct lvx_stream_settings {
 	char *id; /* NULL only in the defaults */
 	char *uri, *lanes, *translate_to, *prefix, *audio_track;
-	int channel; /* -1: all */
-	int pace;    /* 0 clock, 1 max */
-	int live;    /* 0, 1 */
+	char *record, *record_formats; /* record: a folder; "" or NULL: none */
+	int channel;                   /* -1: all */
+	int pace;                      /* 0 clock, 1 max */
+	int live;                      /* 0, 1 */
+	int record_roll_min;           /* 0: never */
 	double stall_s, give_up_s;
 };
 
@@ -62,6 +64,8 @@ void lvx_settings_usage(FILE *out);
 /* The value of a stream, or the default's. */
 struct lvx_stream_settings lvx_settings_resolved(
 	const struct lvx_settings *s, const struct lvx_stream_settings *stream);
+/* The same of a stream by its id; of one that the settings do not name, the defaults. */
+struct lvx_stream_settings lvx_settings_of_stream(const struct lvx_settings *s, const char *id);
 
 /* Is item in the comma-separated list? Spaces around commas do not count. */
 bool lvx_list_has(const char *list, const char *item);
