@@ -1,153 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Pushed containers: libavformat over the byte queue, libavcodec, into the feed.
- * The bytes are a stranger's: only listed demuxers and decoders, nothing outside
- * the bytes is ever opened, one decoding thread, bounded sizes.
- */
-#include "pipeline/push_priv.h"
+/* Pushed containers: packets to decoded frames into the feed. */
+#include "pipeline/push_av.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
 #include <libavutil/channel_layout.h>
-#include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEMUXERS "matroska,webm,ogg,mov,mp4,mpegts,wav,flac,mp3,aac"
-
 enum {
-	IO_BUFFER = 16384,
 	BROKEN_MAX = 1000, /* packets in a row that cannot be read */
 	PCM_MAX = 1 << 20, /* values of one decoded frame */
-	STREAMS_MAX = 64,
-	PIXELS_MAX = 4096 * 4096,
-	HELD_MAX = 256, /* packets of sound */
 };
 static const int64_t held_max_us = 500000;
 static const int64_t origin_max_us = 10000000; /* a first timestamp over this becomes 0 */
-
-struct track {
-	AVStream *stream; /* NULL: none; the format's */
-	AVCodecContext *codec;
-	const char *caps;
-};
-
-struct av {
-	struct lvx_push *push;
-	AVFormatContext *format;
-	AVIOContext *io;
-	struct track track[LVX_MEDIA];
-	AVPacket *packet;
-	AVFrame *frame;
-	float *pcm; /* [PCM_MAX] */
-	struct lvx_unwrap unwrap;
-	bool wraps;      /* its timestamps are counters of 33 bits */
-	bool any_origin; /* where they begin means nothing */
-	struct lvx_timeline timeline;
-	int64_t pictures_end_us;
-	/* Sound that waits for the pictures of its time, oldest first (a ring). */
-	bool holds;
-	AVPacket *held[HELD_MAX];
-	unsigned first_held, n_held;
-	int64_t picture_us; /* source time of the last picture: none before it will come */
-	uint64_t decoded;
-	uint64_t bytes;
-	bool got_packet;
-};
-
-/* ---- what is let in ---- */
-
-static const struct allowed {
-	enum AVCodecID id;
-	const char *caps; /* GStreamer's words for it */
-} allowed[] = {
-	{AV_CODEC_ID_OPUS, "audio/x-opus"},
-	{AV_CODEC_ID_VORBIS, "audio/x-vorbis"},
-	{AV_CODEC_ID_AAC, "audio/mpeg, mpegversion=4"},
-	{AV_CODEC_ID_MP3, "audio/mpeg, mpegversion=1, layer=3"},
-	{AV_CODEC_ID_MP2, "audio/mpeg, mpegversion=1, layer=2"},
-	{AV_CODEC_ID_FLAC, "audio/x-flac"},
-	{AV_CODEC_ID_ALAC, "audio/x-alac"},
-	{AV_CODEC_ID_AC3, "audio/x-ac3"},
-	{AV_CODEC_ID_EAC3, "audio/x-eac3"},
-	{AV_CODEC_ID_PCM_S16LE, "audio/x-raw, format=S16LE"},
-	{AV_CODEC_ID_PCM_S16BE, "audio/x-raw, format=S16BE"},
-	{AV_CODEC_ID_PCM_S24LE, "audio/x-raw, format=S24LE"},
-	{AV_CODEC_ID_PCM_S32LE, "audio/x-raw, format=S32LE"},
-	{AV_CODEC_ID_PCM_F32LE, "audio/x-raw, format=F32LE"},
-	{AV_CODEC_ID_PCM_U8, "audio/x-raw, format=U8"},
-	{AV_CODEC_ID_PCM_ALAW, "audio/x-alaw"},
-	{AV_CODEC_ID_PCM_MULAW, "audio/x-mulaw"},
-	{AV_CODEC_ID_VP8, "video/x-vp8"},
-	{AV_CODEC_ID_VP9, "video/x-vp9"},
-	{AV_CODEC_ID_AV1, "video/x-av1"},
-	{AV_CODEC_ID_H264, "video/x-h264"},
-	{AV_CODEC_ID_HEVC, "video/x-h265"},
-	{AV_CODEC_ID_MPEG2VIDEO, "video/mpeg, mpegversion=2"},
-	{AV_CODEC_ID_MPEG4, "video/mpeg, mpegversion=4"},
-	{AV_CODEC_ID_THEORA, "video/x-theora"},
-};
-
-static const struct allowed *find_allowed(enum AVCodecID id)
-{
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
-		if (allowed[i].id == id)
-			return &allowed[i];
-	return NULL;
-}
-
-static int refuse_open(
-	AVFormatContext *s, AVIOContext **pb, const char *url, int flags, AVDictionary **options)
-{
-	(void)s, (void)pb, (void)flags, (void)options;
-	lvx_log_debug("push: refused to open %.100s", url);
-	return AVERROR(EPERM);
-}
-
-static int read_bytes(void *user, uint8_t *buf, int n)
-{
-	struct av *av = user;
-	long got = lvx_push_read(av->push, buf, (size_t)n);
-	if (got < 0)
-		return AVERROR_EXIT;
-	av->bytes += (uint64_t)got;
-	return got ? (int)got : AVERROR_EOF;
-}
-
-static int is_aborted(void *user)
-{
-	struct av *av = user;
-	return atomic_load(&av->push->aborted);
-}
-
-static void on_av_log(void *ptr, int level, const char *fmt, va_list ap)
-{
-	if (level > AV_LOG_WARNING)
-		return;
-	char line[256];
-	int prefix = 1;
-	av_log_format_line2(ptr, level, fmt, ap, line, sizeof(line), &prefix);
-	line[strcspn(line, "\n")] = '\0';
-	lvx_log_debug("ffmpeg: %s", line);
-}
-
-static void route_log(void)
-{
-	av_log_set_callback(on_av_log);
-}
-
-static bool fail(struct lvx_error *err, enum lvx_status st, const char *what, int code)
-{
-	char text[AV_ERROR_MAX_STRING_SIZE];
-	av_strerror(code, text, sizeof(text));
-	lvx_fail(err, st, "push: %s (%s)", what, text);
-	return false;
-}
 
 /* ---- decoded frames ---- */
 
@@ -191,7 +59,7 @@ static float sample_at(const void *p, size_t i, enum AVSampleFormat packed)
 	}
 }
 
-static int64_t frame_us(struct av *av, enum lvx_medium medium)
+static int64_t frame_us(struct lvx_push_av *av, enum lvx_medium medium)
 {
 	int64_t pts = av->frame->best_effort_timestamp;
 	if (pts == AV_NOPTS_VALUE)
@@ -199,7 +67,8 @@ static int64_t frame_us(struct av *av, enum lvx_medium medium)
 	return av_rescale_q(pts, av->track[medium].stream->time_base, AV_TIME_BASE_Q);
 }
 
-static int64_t map_time(struct av *av, enum lvx_medium medium, int64_t src_us, int64_t dur_us)
+static int64_t map_time(
+	struct lvx_push_av *av, enum lvx_medium medium, int64_t src_us, int64_t dur_us)
 {
 	struct lvx_timeline *tl = &av->timeline;
 	if (src_us == INT64_MIN)
@@ -212,7 +81,7 @@ static int64_t map_time(struct av *av, enum lvx_medium medium, int64_t src_us, i
 	return pts_us;
 }
 
-static enum lvx_status take_sound(struct av *av)
+static enum lvx_status take_sound(struct lvx_push_av *av)
 {
 	const AVFrame *f = av->frame;
 	int channels = f->ch_layout.nb_channels;
@@ -246,7 +115,7 @@ static enum lvx_status take_sound(struct av *av)
 	return lvx_feed_sound(av->push->feed, &format, av->pcm, (size_t)f->nb_samples, pts_us);
 }
 
-static enum lvx_status take_picture(struct av *av)
+static enum lvx_status take_picture(struct lvx_push_av *av)
 {
 	const AVFrame *f = av->frame;
 	int64_t src_us = frame_us(av, LVX_PICTURES);
@@ -290,9 +159,10 @@ static enum lvx_status take_picture(struct av *av)
 }
 
 /* packet NULL: drains the decoder. */
-static enum lvx_status decode(struct av *av, enum lvx_medium medium, const AVPacket *packet)
+static enum lvx_status decode(
+	struct lvx_push_av *av, enum lvx_medium medium, const AVPacket *packet)
 {
-	struct track *t = &av->track[medium];
+	struct lvx_push_track *t = &av->track[medium];
 	if (avcodec_send_packet(t->codec, packet) < 0) {
 		atomic_fetch_add(&av->push->decode_errors, 1);
 		return LVX_OK;
@@ -313,45 +183,9 @@ static enum lvx_status decode(struct av *av, enum lvx_medium medium, const AVPac
 	}
 }
 
-/* ---- decoders ---- */
-
-static bool open_decoder(
-	struct av *av, enum lvx_medium medium, AVStream *stream, struct lvx_error *err)
-{
-	struct track *t = &av->track[medium];
-	const struct allowed *a = find_allowed(stream->codecpar->codec_id);
-	const AVCodec *decoder = a ? avcodec_find_decoder(a->id) : NULL;
-	if (!decoder) {
-		lvx_fail(err, LVX_EUNSUPPORTED, "push: no decoder for %s (%s)",
-			medium == LVX_SOUND ? "the sound" : "the pictures",
-			avcodec_get_name(stream->codecpar->codec_id));
-		return false;
-	}
-	AVCodecContext *codec = avcodec_alloc_context3(decoder);
-	if (!codec || avcodec_parameters_to_context(codec, stream->codecpar) < 0) {
-		avcodec_free_context(&codec);
-		lvx_fail(err, LVX_ENOMEM, "push: out of memory");
-		return false;
-	}
-	codec->thread_count = 1; /* a frame comes out as soon as it is whole */
-	codec->pkt_timebase = stream->time_base;
-	codec->max_pixels = PIXELS_MAX;
-	int r = avcodec_open2(codec, decoder, NULL);
-	if (r < 0) {
-		avcodec_free_context(&codec);
-		return fail(err, LVX_EINVAL, "the decoder does not take it", r);
-	}
-	t->stream = stream;
-	t->codec = codec;
-	t->caps = a->caps;
-	if (stream->pts_wrap_bits == 33)
-		av->wraps = true;
-	return true;
-}
-
 /* ---- packets ---- */
 
-static int64_t unit_us(struct av *av, enum lvx_medium medium, int64_t t)
+static int64_t unit_us(struct lvx_push_av *av, enum lvx_medium medium, int64_t t)
 {
 	if (t == AV_NOPTS_VALUE)
 		return INT64_MIN;
@@ -359,7 +193,7 @@ static int64_t unit_us(struct av *av, enum lvx_medium medium, int64_t t)
 	return lvx_timeline_peek(&av->timeline, medium, t);
 }
 
-static void tell_unit(struct av *av, enum lvx_medium medium)
+static void tell_unit(struct lvx_push_av *av, enum lvx_medium medium)
 {
 	const AVPacket *p = av->packet;
 	if (!av->push->cb.on_unit)
@@ -376,7 +210,7 @@ static void tell_unit(struct av *av, enum lvx_medium medium)
 	av->push->cb.on_unit(av->push->cb.user, &unit);
 }
 
-static int64_t packet_end_us(const struct av *av, const AVPacket *p)
+static int64_t packet_end_us(const struct lvx_push_av *av, const AVPacket *p)
 {
 	AVRational base = av->track[LVX_SOUND].stream->time_base;
 	return p->pts == AV_NOPTS_VALUE ? INT64_MIN
@@ -384,7 +218,7 @@ static int64_t packet_end_us(const struct av *av, const AVPacket *p)
 }
 
 /* Decodes the sound that has waited long enough; all of it at the end. */
-static enum lvx_status release_sound(struct av *av, bool all)
+static enum lvx_status release_sound(struct lvx_push_av *av, bool all)
 {
 	enum lvx_status st = LVX_OK;
 	while (av->n_held > 0 && st == LVX_OK) {
@@ -407,7 +241,7 @@ static enum lvx_status release_sound(struct av *av, bool all)
  * those back for a while. Where nobody listens live, sound waits, so that which
  * slot a picture falls into does not depend on how fast the slots are read.
  */
-static enum lvx_status hold_sound(struct av *av)
+static enum lvx_status hold_sound(struct lvx_push_av *av)
 {
 	AVPacket *p = av_packet_clone(av->packet);
 	if (!p)
@@ -416,10 +250,10 @@ static enum lvx_status hold_sound(struct av *av)
 	return release_sound(av, false);
 }
 
-static enum lvx_status take_packet(struct av *av)
+static enum lvx_status take_packet(struct lvx_push_av *av)
 {
 	for (int m = 0; m < LVX_MEDIA; m++) {
-		struct track *t = &av->track[m];
+		struct lvx_push_track *t = &av->track[m];
 		if (!t->stream || t->stream->index != av->packet->stream_index)
 			continue;
 		if (av->wraps) {
@@ -438,7 +272,7 @@ static enum lvx_status take_packet(struct av *av)
 }
 
 /* Reads till the end. False: *err says why not. */
-static bool pump(struct av *av, struct lvx_error *err)
+static bool pump(struct lvx_push_av *av, struct lvx_error *err)
 {
 	enum lvx_status st = LVX_OK;
 	int broken = 0;
@@ -451,7 +285,7 @@ static bool pump(struct av *av, struct lvx_error *err)
 		if (r < 0) {
 			atomic_fetch_add(&av->push->decode_errors, 1);
 			if (!av->got_packet && strstr(av->format->iformat->name, "mov"))
-				return fail(err, LVX_EINVAL,
+				return lvx_push_av_fail(err, LVX_EINVAL,
 					"this MP4 cannot be read as it comes: its index (moov) "
 					"must "
 					"come first, or it must be fragmented",
@@ -460,8 +294,8 @@ static bool pump(struct av *av, struct lvx_error *err)
 			if (r != AVERROR_INVALIDDATA || ++broken > BROKEN_MAX || avio_feof(av->io))
 				return av->decoded && avio_feof(av->io)
 					       ? true
-					       : fail(err, LVX_EINVAL, "the container is broken",
-							 r);
+					       : lvx_push_av_fail(err, LVX_EINVAL,
+							 "the container is broken", r);
 			continue;
 		}
 		broken = 0;
@@ -470,7 +304,7 @@ static bool pump(struct av *av, struct lvx_error *err)
 		av_packet_unref(av->packet);
 	}
 	/* Pictures first: sound may wait for them. */
-	for (int m = LVX_MEDIA - 1; m >= 0 && st == LVX_OK && !is_aborted(av); m--) {
+	for (int m = LVX_MEDIA - 1; m >= 0 && st == LVX_OK && !lvx_push_av_is_aborted(av); m--) {
 		if (m == LVX_SOUND)
 			st = release_sound(av, true);
 		if (av->track[m].codec && st == LVX_OK)
@@ -480,122 +314,16 @@ static bool pump(struct av *av, struct lvx_error *err)
 		lvx_fail(err, st, "push: the sound has no channel %d", av->push->params.channel);
 		return false;
 	}
-	if (st == LVX_OK && !av->decoded && !is_aborted(av)) {
+	if (st == LVX_OK && !av->decoded && !lvx_push_av_is_aborted(av)) {
 		lvx_fail(err, LVX_EINVAL, "push: nothing in it could be decoded");
 		return false;
 	}
 	return true;
 }
 
-/* ---- opening ---- */
-
-static bool open_track(struct av *av, enum lvx_medium medium, struct lvx_error *err)
-{
-	enum AVMediaType type = medium == LVX_SOUND ? AVMEDIA_TYPE_AUDIO : AVMEDIA_TYPE_VIDEO;
-	int index = av_find_best_stream(av->format, type, -1, -1, NULL, 0);
-	if (index < 0)
-		return true;
-	AVStream *stream = av->format->streams[index];
-	if (stream->disposition & AV_DISPOSITION_ATTACHED_PIC)
-		return true;
-	return open_decoder(av, medium, stream, err);
-}
-
-/* Whether the header has told all that a decoder wants. */
-static bool known(const AVFormatContext *f)
-{
-	if (f->ctx_flags & AVFMTCTX_NOHEADER || f->nb_streams == 0)
-		return false;
-	for (unsigned i = 0; i < f->nb_streams; i++) {
-		const AVCodecParameters *p = f->streams[i]->codecpar;
-		if (p->codec_type == AVMEDIA_TYPE_AUDIO &&
-			(p->codec_id == AV_CODEC_ID_NONE || !p->sample_rate))
-			return false;
-	}
-	return true;
-}
-
-static bool open_input(struct av *av, struct lvx_error *err)
-{
-	uint8_t *buffer = av_malloc(IO_BUFFER);
-	if (buffer)
-		av->io = avio_alloc_context(buffer, IO_BUFFER, 0, av, read_bytes, NULL, NULL);
-	if (!av->io)
-		av_free(buffer);
-	AVFormatContext *format = av->io ? avformat_alloc_context() : NULL;
-	if (!format) {
-		lvx_fail(err, LVX_ENOMEM, "push: out of memory");
-		return false;
-	}
-	format->pb = av->io;
-	format->flags |= AVFMT_FLAG_CUSTOM_IO;
-	format->io_open = refuse_open;
-	format->interrupt_callback = (AVIOInterruptCB){is_aborted, av};
-	format->correct_ts_overflow = 0; /* lvx_unwrap does it, and counts */
-	AVDictionary *options = NULL;
-	av_dict_set(&options, "format_whitelist", DEMUXERS, 0);
-	av_dict_set(&options, "protocol_whitelist", "none", 0);
-	av_dict_set_int(&options, "max_streams", STREAMS_MAX, 0);
-	/* How much a format without a header may be looked at before it starts. */
-	av_dict_set_int(&options, "probesize", 512 << 10, 0);
-	av_dict_set_int(&options, "analyzeduration", 500000, 0);
-	int r = avformat_open_input(&format, NULL, NULL, &options); /* frees format on failure */
-	av_dict_free(&options);
-	if (r < 0) {
-		if (av->bytes == 0) {
-			lvx_fail(err, LVX_EINVAL, "push: ended before any media came");
-			return false;
-		}
-		return fail(err, LVX_EINVAL, "this is no media that can be decoded", r);
-	}
-	av->format = format;
-	if (!known(format)) {
-		r = avformat_find_stream_info(format, NULL);
-		if (r < 0)
-			return fail(err, LVX_EINVAL, "no sound or pictures were found", r);
-	}
-	return true;
-}
-
-static bool start(struct av *av, struct lvx_error *err)
-{
-	if (!open_input(av, err) || !open_track(av, LVX_SOUND, err))
-		return false;
-	if (av->push->params.want_pictures) {
-		struct lvx_error why = {0};
-		/* Sound alone will do. */
-		if (!open_track(av, LVX_PICTURES, &why)) {
-			if (!av->track[LVX_SOUND].stream) {
-				*err = why;
-				return false;
-			}
-			lvx_log_info("%s; going on with the sound", why.msg);
-		}
-	}
-	bool sound = av->track[LVX_SOUND].stream, pictures = av->track[LVX_PICTURES].stream;
-	if (!sound && !pictures) {
-		lvx_fail(err, LVX_EINVAL, "push: there is no sound%s in it",
-			av->push->params.want_pictures ? " and no picture" : "");
-		return false;
-	}
-	for (unsigned i = 0; i < av->format->nb_streams; i++) {
-		AVStream *s = av->format->streams[i];
-		if (s != av->track[LVX_SOUND].stream && s != av->track[LVX_PICTURES].stream)
-			s->discard = AVDISCARD_ALL;
-	}
-	av->any_origin = av->wraps || strcmp(av->format->iformat->name, "ogg") == 0;
-	struct lvx_ring_params rp;
-	lvx_ring_get_params(av->push->ring, &rp);
-	av->holds = sound && pictures && rp.mode == LVX_RING_PACED;
-	lvx_feed_set_media(av->push->feed, sound, pictures);
-	return true;
-}
-
 bool lvx_push_run_av(struct lvx_push *push, struct lvx_error *err)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, route_log);
-	struct av *av = calloc(1, sizeof(*av));
+	struct lvx_push_av *av = calloc(1, sizeof(*av));
 	if (!av) {
 		lvx_fail(err, LVX_ENOMEM, "push: out of memory");
 		return false;
@@ -610,8 +338,8 @@ bool lvx_push_run_av(struct lvx_push *push, struct lvx_error *err)
 	bool ok = av->packet && av->frame && av->pcm;
 	if (!ok)
 		lvx_fail(err, LVX_ENOMEM, "push: out of memory");
-	ok = ok && start(av, err) && pump(av, err);
-	if (is_aborted(av))
+	ok = ok && lvx_push_av_open(av, err) && pump(av, err);
+	if (lvx_push_av_is_aborted(av))
 		ok = true; /* whatever it was that broke off */
 	else if (av->track[LVX_PICTURES].stream)
 		lvx_feed_end_pictures(push->feed, av->pictures_end_us);
