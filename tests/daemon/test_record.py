@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""--record: subtitle files of what the streams said, over a model whose words are known."""
+import asyncio
+import collections
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import time
+import xml.etree.ElementTree as ET
+
+from harness import Daemon, folder, main, pcm, wav
+
+TT = "{http://www.w3.org/ns/ttml}"
+TTP = "{http://www.w3.org/ns/ttml#parameter}"
+IMSC = "http://www.w3.org/ns/ttml/profile/imsc1.1/text"
+
+
+def seconds(t):
+    h, m, s = t.replace(",", ".").split(":")
+    return int(h) * 3600 + int(m) * 60 + float(s)
+
+
+def read(path):
+    """The cues (start, end, text) of a file, which must be whole."""
+    with open(path, encoding="utf8") as f:
+        text = f.read()
+    if path.endswith(".jsonl"):
+        lines = [json.loads(line) for line in text.splitlines()]
+        for e in lines:
+            assert e["text"].split() == [w["text"] for w in e["words"]], e
+        return [(e["start_us"] / 1e6, e["end_us"] / 1e6, e["text"]) for e in lines]
+    if path.endswith(".ttml"):
+        root = ET.fromstring(text)
+        assert root.tag == TT + "tt" and root.get(TTP + "contentProfiles") == IMSC, root.attrib
+        assert root.get(TTP + "timeBase") == "media"
+        assert len(root.findall(f".//{TT}region")) == 1
+        # A line break is an empty element between two texts.
+        return [(seconds(p.get("begin")), seconds(p.get("end")), "\n".join(p.itertext()))
+                for p in root.iter(TT + "p")]
+    blocks = text.split("\n\n")
+    assert blocks.pop() == ""
+    if path.endswith(".vtt"):
+        assert blocks.pop(0) == "WEBVTT"
+    cues = []
+    for i, block in enumerate(blocks, 1):
+        lines = block.split("\n")
+        if path.endswith(".srt"):
+            assert lines.pop(0) == str(i), block
+        a, b = re.fullmatch(r"(\d\d:\d\d:\d\d[.,]\d{3}) --> (\d\d:\d\d:\d\d[.,]\d{3})", lines[0]).groups()
+        cues.append((seconds(a), seconds(b), "\n".join(lines[1:])))
+    return cues
+
+
+def by_ffmpeg(path):
+    """The same, as FFmpeg reads it."""
+    out = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-f", "srt", "-"],
+                         stdout=subprocess.PIPE, check=True).stdout.decode()
+    blocks = [b.split("\n", 2) for b in out.replace("\r", "").strip().split("\n\n") if b]
+    return [(*map(seconds, when.split(" --> ")), text) for _, when, text in blocks]
+
+
+def files(d):
+    """{(stream, time, part, lane, language): {extension: cues}}"""
+    found = collections.defaultdict(dict)
+    for name in sorted(os.listdir(d)):
+        m = re.fullmatch(r"(\w+)\.(\d{8}T\d{6}Z(?:~\d+)?)(?:_(\d{4}))?\.(\w+)\.(\w+)\.(\w+)", name)
+        assert m, name
+        found[m[1], m[2], int(m[3] or 1), m[4], m[5]][m[6]] = read(os.path.join(d, name))
+    return found
+
+
+def said(files_of):
+    return " ".join(text for cues in files_of for _, _, text in cues).split()
+
+
+def close(a, b):
+    return len(a) == len(b) and all(abs(x[0] - y[0]) < 0.0011 and abs(x[1] - y[1]) < 0.0011 and x[2] == y[2]
+                                    for x, y in zip(a, b))
+
+
+def test_files(exe):
+    """four formats a lane say the same, and all of it; new files every minute of the stream"""
+    with folder() as d:
+        with Daemon(exe, f"a={wav(d + '/a.wav', 150)}", "--pace", "max", "--record", d + "/rec",
+                    "--record-roll", "1", "--translate-to", "de", "--lanes", "caption,translation") as daemon:
+            daemon.wait_for("a", lambda i: i.get("end_reason"))
+        found = files(d + "/rec")
+        assert len({k[1] for k in found}) == 1, found.keys()
+        for lane, language, letter in (("caption", "en", "c"), ("translation", "de", "t")):
+            parts = {k[2]: v for k, v in found.items() if k[3:] == (lane, language)}
+            assert sorted(parts) == [1, 2, 3], parts.keys()
+            for part, formats in parts.items():
+                assert sorted(formats) == ["jsonl", "srt", "ttml", "vtt"]
+                cues = formats["jsonl"]
+                for a, b in zip(cues, cues[1:]):
+                    assert a[1] < b[0], (a, b)
+                for a, b, text in cues:
+                    assert a < b <= a + 7.001 and (part - 1) * 60 <= a < part * 60, (part, a, b)
+                    assert len(text.split("\n")) <= 2 and max(map(len, text.split("\n"))) <= 42, text
+                for form in ("srt", "vtt", "ttml"):
+                    assert close(formats[form], cues), (form, formats[form][:3], cues[:3])
+            for form in ("srt", "vtt", "ttml", "jsonl"):
+                assert said(parts[p][form] for p in sorted(parts)) == [f"{letter}{i}" for i in range(375)], form
+        for name in os.listdir(d + "/rec"):
+            if shutil.which("ffmpeg") and name.endswith((".srt", ".vtt")):
+                path = os.path.join(d, "rec", name)
+                assert close(by_ffmpeg(path), read(path)), name
+
+
+def test_streams_of_one_name(exe):
+    """a stream that takes another's name gets files of its own; formats can be chosen"""
+    with folder() as d:
+        with Daemon(exe, "--record", d + "/rec", "--record-formats", "jsonl", "--allow-schemes", "file") as daemon:
+            wav(d + "/a.wav", 8)
+            for _ in range(2):
+                status, _ = daemon.http("POST", "/api/streams", {"id": "a", "uri": d + "/a.wav", "pace": "max",
+                                                                 "lanes": ["caption"]})
+                assert status == 201, status
+                daemon.wait_for("a", lambda i: i.get("end_reason"))
+        found = files(d + "/rec")
+        assert len(found) == 2 and all(set(v) == {"jsonl"} for v in found.values()), found
+        for v in found.values():
+            assert said([v["jsonl"]]) == [f"c{i}" for i in range(20)]
+
+
+def test_live(exe):
+    """a cue is on the disk while the stream runs; times of day are told"""
+    with folder() as d:
+        with Daemon(exe, f"a={wav(d + '/a.wav', 60)}", "--record", d + "/rec", "--lanes", "caption") as daemon:
+            deadline = time.monotonic() + 60
+            while not (os.path.isdir(d + "/rec") and sum(len(v.get("jsonl", ())) for v in files(d + "/rec").values()) > 1):
+                assert time.monotonic() < deadline, daemon.stderr()
+                time.sleep(0.1)
+            info = daemon.info("a")
+            assert not info.get("end_reason")
+            name, = (n for n in os.listdir(d + "/rec") if n.endswith(".jsonl"))
+            with open(os.path.join(d, "rec", name), encoding="utf8") as f:
+                e = json.loads(f.readline())
+            assert e["epoch"] == info["epoch"]
+            assert abs(e["wall_us"] - info["start_wall_us"] - e["start_us"]) < 50000, (e, info)
+            assert abs(e["wall_us"] / 1e6 - time.time()) < 60
+
+
+def test_settings(exe):
+    """each stream by its own settings; a folder that cannot be written is told once and costs no other"""
+    with folder() as d:
+        open(d + "/no-folder", "w", encoding="utf8").close()
+        for name in "abc":
+            wav(f"{d}/{name}.wav", 30)
+        with open(d + "/x.ini", "w", encoding="utf8") as f:
+            f.write(f"[daemon]\nrecord = {d}/rec\nrecord-formats = srt\npace = max\nlanes = caption\n"
+                    f"[stream a]\nuri = {d}/a.wav\nrecord-formats = vtt, jsonl\n"
+                    f"[stream b]\nuri = {d}/b.wav\nrecord =\n"
+                    f"[stream c]\nuri = {d}/c.wav\nrecord = {d}/no-folder\n")
+        with Daemon(exe, "--config", d + "/x.ini") as daemon:
+            for name in "abc":
+                info = daemon.wait_for(name, lambda i: i.get("end_reason"))
+                assert info["end_reason"] == "ended" and info["words"] == 75, info
+        found = files(d + "/rec")
+        assert [k[0] for k in found] == ["a"] and set(*map(frozenset, found.values())) == {"vtt", "jsonl"}, found
+        told = [line for line in daemon.stderr().splitlines() if "no-folder" in line]
+        assert len(told) == 1 and "stream c is not recorded" in told[0], daemon.stderr()
+
+
+def test_full_disk(exe):
+    """a disk that is full costs the cues of that time, and nothing else"""
+    with folder() as d:
+        with Daemon(exe, "--record", d + "/rec", "--lanes", "caption") as daemon:
+            limit = resource.RLIMIT_FSIZE
+            forever = resource.prlimit(daemon.proc.pid, limit)
+
+            async def run():
+                async with daemon.connect() as s:
+                    await s.ask(type="push", stream="a", format="s16le", sample_rate=16000, channels=1)
+                    for part, room in (30, forever[0]), (60, 1500), (60, forever[0]):
+                        resource.prlimit(daemon.proc.pid, limit, (room, forever[1]))
+                        before = daemon.info("a")["words"]
+                        for _ in range(part):
+                            await s.ws.send(pcm(1))
+                        daemon.wait_for("a", lambda i: i["words"] >= before + part * 2)
+                        time.sleep(1)
+                    await s.send(type="finish")
+                    await s.until("pushed")
+            asyncio.run(run())
+            info = daemon.info("a")
+            assert info["words"] == 375, info
+        (formats,) = files(d + "/rec").values()
+        for form, cues in formats.items():
+            got = [int(w[1:]) for w in said([cues])]
+            assert got == sorted(got) and got[0] == 0 and got[-1] == 374, (form, got)
+            assert len(got) < 375, form
+        told = [line for line in daemon.stderr().splitlines() if "recorded" in line]
+        assert len(told) == 2, told
+        assert "stream a is not recorded until this is well" in told[0] and "File too large" in told[0], told
+        assert re.search(r"stream a is recorded again; \d+ cues are missing", told[1]), told
+
+
+if __name__ == "__main__":
+    main([test_files, test_streams_of_one_name, test_live, test_settings, test_full_disk])
