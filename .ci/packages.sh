@@ -16,6 +16,8 @@ check="clang libclang-rt-14-dev libcmocka-dev spirv-tools valgrind vulkan-valida
   ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-ugly libasound2-plugins openssl curl
   espeak-ng libespeak-ng-dev flite pocketsphinx pocketsphinx-en-us
   python3 python3-numpy python3-pil python3-websockets chromium fonts-dejavu-core"
+# For the clients of tests/doors; a Node from elsewhere brings its own npm.
+command -v npm >/dev/null || check="$check nodejs npm"
 train="python3-torch python3-sentencepiece libopenblas0-pthread libespeak-ng-dev flite1-dev
   opus-tools librsvg2-bin"
 

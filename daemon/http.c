@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "daemon/auth.h"
+#include "daemon/doors/door.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -60,10 +61,10 @@ static bool token_fits(struct lvx_server *server, struct lws *wsi)
 }
 
 /*
- * Checks Host, Origin and, if `secret`, the token. True: come in. Else the reply
- * says why not. origin: the allowed Origin of the request, or "".
+ * Checks Host, Origin and, if `secret`, the token, for a `door` wherever it may be. True: come in.
+ * Else the reply says why not. origin: the allowed Origin of the request, or "".
  */
-static bool admit(struct lvx_server *server, struct lws *wsi, bool secret, char *origin,
+static bool admit(struct lvx_server *server, struct lws *wsi, bool secret, bool door, char *origin,
 	size_t origin_size, struct lvx_http_reply *reply)
 {
 	const struct lvx_server_params *p = &server->params;
@@ -83,7 +84,8 @@ static bool admit(struct lvx_server *server, struct lws *wsi, bool secret, char 
 		origin[0] = '\0';
 		return false;
 	}
-	if (secret && p->token && !token_fits(server, wsi)) {
+	if (secret && p->token && !token_fits(server, wsi) &&
+		!(door && lvx_door_token_fits(wsi, p->token))) {
 		lvx_http_fail(reply, LVX_API_UNAUTHORIZED,
 			"a token is needed: 'Authorization: Bearer TOKEN', or ?token=TOKEN");
 		return false;
@@ -284,7 +286,8 @@ static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_pee
 	char file[PATH_MAX];
 	if (too_long)
 		lvx_http_fail(&r->reply, LVX_API_INVALID, "the path is too long");
-	else if (!admit(server, wsi, secret && !preflight, r->origin, sizeof(r->origin), &r->reply))
+	else if (!admit(server, wsi, secret && !preflight, false, r->origin, sizeof(r->origin),
+			 &r->reply))
 		r->refused = true;
 	else if (preflight)
 		r->reply.status = 204;
@@ -354,19 +357,26 @@ int lvx_http_callback(struct lvx_server *server, struct lws *wsi, enum lws_callb
 }
 
 /* By hand: before the upgrade lws has no HTTP version for its own head, and says 1.0. */
-static void refuse_upgrade(struct lws *wsi, const struct lvx_http_reply *reply)
+static void refuse_upgrade(
+	struct lws *wsi, const struct lvx_http_reply *reply, const struct lvx_door_protocol *door)
 {
-	struct lvx_text t = {0};
+	struct lvx_text t = {0}, head = {0}, body = {0};
 	char pre[LWS_PRE] = {0};
+	if (door && door->refuse)
+		door->refuse(reply->code, reply->why, &head, &body);
+	else
+		lvx_text_add(&body, reply->body.data, reply->body.len);
 	lvx_text_add(&t, pre, LWS_PRE);
 	lvx_text_printf(&t,
 		"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
-		"%sconnection: close\r\n\r\n",
-		reply->status, reply->body.len,
-		reply->status == 401 ? "www-authenticate: Bearer\r\n" : "");
-	lvx_text_add(&t, reply->body.data, reply->body.len);
+		"%s%sconnection: close\r\n\r\n",
+		reply->status, body.len, reply->status == 401 ? "www-authenticate: Bearer\r\n" : "",
+		head.data ? head.data : "");
+	lvx_text_add(&t, body.data, body.len);
 	lws_write(wsi, (unsigned char *)t.data + LWS_PRE, t.len - LWS_PRE, LWS_WRITE_HTTP_HEADERS);
 	lvx_text_finish(&t);
+	lvx_text_finish(&head);
+	lvx_text_finish(&body);
 }
 
 int lvx_http_confirm_upgrade(struct lvx_server *server, struct lws *wsi)
@@ -374,21 +384,23 @@ int lvx_http_confirm_upgrade(struct lvx_server *server, struct lws *wsi)
 	char origin[256], path[64];
 	struct lvx_http_reply reply = {0};
 	header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path));
+	const struct lvx_door_protocol *door = lvx_door_find(path);
 	server->n_requests++;
-	if (!admit(server, wsi, true, origin, sizeof(origin), &reply))
+	if (!admit(server, wsi, true, door != NULL, origin, sizeof(origin), &reply))
 		goto refuse;
-	if (strcmp(path, "/api/ws") != 0)
+	if (!door && strcmp(path, "/api/ws") != 0)
 		lvx_http_fail(&reply, LVX_API_NOT_FOUND,
 			"there is no WebSocket at %.60s, but at /api/ws", path);
 	else if (server->n_sessions >= server->params.max_connections)
 		lvx_http_fail(&reply, LVX_API_OVER_LIMIT,
 			"there are %u WebSockets already (--max-connections)",
 			server->params.max_connections);
-	else
+	else if (!door ||
+		 lvx_door_check(wsi, door, lvx_engine_model(server->params.engine), &reply))
 		return 0;
 refuse:
 	server->requests_refused++;
-	refuse_upgrade(wsi, &reply);
+	refuse_upgrade(wsi, &reply, door);
 	lvx_text_finish(&reply.body);
 	return -1;
 }

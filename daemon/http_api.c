@@ -22,6 +22,8 @@ void lvx_http_fail(struct lvx_http_reply *reply, enum lvx_api_code code, const c
 	lvx_text_vprintf(&message, fmt, args);
 	va_end(args);
 	reply->status = lvx_api_code_http(code);
+	reply->code = code;
+	snprintf(reply->why, sizeof(reply->why), "%s", message.data);
 	reply->type = application_json;
 	lvx_text_clear(&reply->body);
 	lvx_text_printf(

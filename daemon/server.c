@@ -31,11 +31,14 @@ static void ring(void *user)
 static void on_bell(struct lvx_server *server)
 {
 	/* Cleared before looking, so that what comes meanwhile rings again. */
-	if (atomic_exchange_explicit(&server->news, false, memory_order_acq_rel))
+	if (atomic_exchange_explicit(&server->news, false, memory_order_acq_rel)) {
 		lvx_ws_news(server);
+		lvx_door_news(server);
+	}
 	if (atomic_load(&server->stop) && server->stop_at_us == INT64_MAX) {
 		server->stop_at_us = lvx_now_us() + STOP_US;
 		lvx_ws_stop(server);
+		lvx_door_stop(server);
 	}
 }
 
@@ -44,6 +47,7 @@ static void on_tick(lws_sorted_usec_list_t *sul)
 	struct lvx_server *server = lws_container_of(sul, struct lvx_server, tick);
 	int64_t now_us = lvx_now_us();
 	lvx_ws_tick(server, now_us);
+	lvx_door_tick(server, now_us);
 	if (now_us - server->last_reap_us >= REAP_US && server->stop_at_us == INT64_MAX) {
 		server->last_reap_us = now_us;
 		lvx_hub_reap(server->params.hub);
@@ -55,6 +59,7 @@ static int callback(
 	struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
 	struct lvx_server *server = lws_context_user(lws_get_context(wsi));
+	int rc;
 	switch (reason) {
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		on_bell(server);
@@ -65,6 +70,8 @@ static int callback(
 	case LWS_CALLBACK_RECEIVE:
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 	case LWS_CALLBACK_CLOSED:
+		if (lvx_door_callback(server, wsi, reason, user, in, len, &rc))
+			return rc;
 		return lvx_ws_callback(server, wsi, reason, user, in, len);
 	case LWS_CALLBACK_HTTP:
 	case LWS_CALLBACK_HTTP_BODY:
@@ -79,14 +86,19 @@ static int callback(
 	}
 }
 
+#define PROTOCOL(NAME)                                                                             \
+	{                                                                                          \
+		.name = NAME, .callback = callback,                                                \
+		.per_session_data_size = sizeof(struct lvx_peer), .rx_buffer_size = 32768,         \
+	}
+
 /* Without a subprotocol the first one is taken; HTTP is served by the same. */
 static const struct lws_protocols protocols[] = {
-	{
-		.name = "lumivox.v1",
-		.callback = callback,
-		.per_session_data_size = sizeof(struct lvx_peer),
-		.rx_buffer_size = 32768,
-	},
+	PROTOCOL("lumivox.v1"),
+	/* The browsers' clients of other services name these, and their token beside. */
+	PROTOCOL("realtime"),
+	PROTOCOL("token"),
+	PROTOCOL("bearer"),
 	{.name = NULL},
 };
 

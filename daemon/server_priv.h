@@ -2,8 +2,8 @@
 /*
  * What the files of the socket thread share: server.c (context, thread),
  * http.c (requests and files), http_api.c (what they mean), ws_session.c (the
- * WebSocket protocol), metrics.c. All of it is the socket thread's unless said
- * otherwise. libwebsockets' types stay in these files.
+ * WebSocket protocol), doors/ (those of others), metrics.c. All of it is the
+ * socket thread's unless said otherwise. libwebsockets' types stay in these files.
  */
 #ifndef LVX_DAEMON_SERVER_PRIV_H
 #define LVX_DAEMON_SERVER_PRIV_H
@@ -16,6 +16,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct lvx_door;
+struct lvx_door_protocol;
 struct lvx_ws_session;
 struct lvx_http_request;
 
@@ -34,8 +36,9 @@ struct lvx_server {
 	/* Socket thread only. */
 	lws_sorted_usec_list_t tick;
 	struct lvx_ws_session *sessions;
-	uint32_t n_sessions;
-	int64_t stop_at_us; /* INT64_MAX: not stopping */
+	struct lvx_door *doors;
+	uint32_t n_sessions; /* both */
+	int64_t stop_at_us;  /* INT64_MAX: not stopping */
 	int64_t last_reap_us;
 	uint64_t subscribers_dropped, requests_refused, n_requests;
 };
@@ -44,6 +47,7 @@ struct lvx_server {
 struct lvx_peer {
 	struct lvx_http_request *http;
 	struct lvx_ws_session *ws;
+	struct lvx_door *door;
 };
 
 /* ---- http.c ---- */
@@ -57,12 +61,28 @@ struct lvx_http_reply {
 	int status;
 	const char *type; /* static */
 	struct lvx_text body;
+	/* Of lvx_http_fail: */
+	enum lvx_api_code code;
+	char why[512];
 };
 void lvx_http_fail(struct lvx_http_reply *reply, enum lvx_api_code code, const char *fmt, ...)
 	LVX_PRINTF(3, 4);
 /* Answers /api/..., /healthz and /metrics. method: "GET", "POST", ... */
 void lvx_http_api(struct lvx_server *server, const char *method, const char *path, const char *body,
 	size_t len, struct lvx_http_reply *reply);
+
+/* ---- doors/ ---- */
+/* Whether a handshake may become a connection of the protocol; else the reply says why not. */
+bool lvx_door_check(struct lws *wsi, const struct lvx_door_protocol *protocol,
+	const struct lvx_model_info *model, struct lvx_http_reply *reply);
+/* Has the request the token, in any of the places where clients of other services put it? */
+bool lvx_door_token_fits(struct lws *wsi, const char *token);
+/* As lvx_ws_callback. False: it is no door's connection. */
+bool lvx_door_callback(struct lvx_server *server, struct lws *wsi, enum lws_callback_reasons reason,
+	struct lvx_peer *peer, void *in, size_t len, int *rc);
+void lvx_door_news(struct lvx_server *server);
+void lvx_door_tick(struct lvx_server *server, int64_t now_us);
+void lvx_door_stop(struct lvx_server *server);
 
 /* ---- metrics.c ---- */
 void lvx_metrics(struct lvx_server *server, struct lvx_text *out);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the protocols have in common; no sockets here. */
+#include "daemon/doors/door.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+
+const char *lvx_door_arg(const char *arg, const char *name)
+{
+	size_t n = strlen(name);
+	return strncmp(arg, name, n) == 0 && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+uint32_t lvx_door_lane(const struct lvx_model_info *model, const char *name)
+{
+	for (uint32_t i = 0; i < model->n_lanes; i++) {
+		if (strcmp(model->lanes[i].name, name) == 0)
+			return 1u << i;
+	}
+	return 0;
+}
+
+static const struct lvx_lane_info *caption_lane(const struct lvx_model_info *model)
+{
+	for (uint32_t i = 0; i < model->n_lanes; i++) {
+		if (strcmp(model->lanes[i].name, "caption") == 0)
+			return &model->lanes[i];
+	}
+	return NULL;
+}
+
+const char *lvx_door_caption_language(const struct lvx_model_info *model)
+{
+	const struct lvx_lane_info *lane = caption_lane(model);
+	return lane && lane->n_languages == 1 ? lane->languages[0] : NULL;
+}
+
+enum lvx_status lvx_door_language(const struct lvx_model_info *model, const char *where,
+	const char *language, struct lvx_error *err)
+{
+	const struct lvx_lane_info *lane = caption_lane(model);
+	char known[128] = "";
+	size_t used = 0, len = strcspn(language, "-_");
+	for (uint32_t i = 0; lane && i < lane->n_languages; i++) {
+		if (strlen(lane->languages[i]) == len &&
+			strncmp(lane->languages[i], language, len) == 0)
+			return LVX_OK;
+		if (used < sizeof(known))
+			used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
+				i > 0 ? ", " : "", lane->languages[i]);
+	}
+	return lvx_fail(err, LVX_EINVAL,
+		"%s: '%.32s' is not a language that is understood here: %s", where, language,
+		known);
+}
+
+void lvx_door_seconds(struct lvx_text *t, int64_t us)
+{
+	int64_t ms = us > 0 ? (us + 500) / 1000 : 0;
+	lvx_text_printf(t, "%" PRId64 ".%03d", ms / 1000, (int)(ms % 1000));
+}
+
+void lvx_door_fraction(struct lvx_text *t, double x)
+{
+	int n = x > 0 ? x < 1 ? (int)(x * 10000 + 0.5) : 10000 : 0;
+	lvx_text_printf(t, "%d.%04d", n / 10000, n % 10000);
+}
+
+void lvx_door_uuid(char out[37])
+{
+	unsigned char r[16] = {0};
+	if (getrandom(r, sizeof(r), 0) != (ssize_t)sizeof(r))
+		lvx_log_warn("no random bytes; the ids of doors repeat");
+	r[6] = (unsigned char)((r[6] & 15) | 64);
+	r[8] = (unsigned char)((r[8] & 63) | 128);
+	char *p = out;
+	for (int i = 0; i < 16; i++)
+		p += sprintf(p, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", r[i]);
+}

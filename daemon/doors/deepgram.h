@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a client of Deepgram's /v1/listen sends. Pure functions. */
+#ifndef LVX_DAEMON_DOORS_DEEPGRAM_H
+#define LVX_DAEMON_DOORS_DEEPGRAM_H
+
+#include "daemon/doors/door.h"
+
+struct lvx_deepgram_params {
+	struct lvx_door_sound sound;
+	bool interim, punctuate, vad_events;
+	int64_t endpointing_us;          /* the pause that ends an utterance; -1: none does */
+	int64_t utterance_end_us;        /* 0: no UtteranceEnd */
+	char prefix[LVX_PREFIX_MAX + 1]; /* the key terms */
+};
+
+/* LVX_EINVAL: unknown, or not supported; the message names the parameter. */
+enum lvx_status lvx_deepgram_params_parse(struct lvx_deepgram_params *out,
+	const struct lvx_door_args *args, const struct lvx_model_info *model,
+	struct lvx_error *err);
+
+enum lvx_deepgram_message {
+	LVX_DEEPGRAM_KEEP_ALIVE,
+	LVX_DEEPGRAM_FINALIZE,
+	LVX_DEEPGRAM_CLOSE_STREAM,
+};
+enum lvx_status lvx_deepgram_message_parse(
+	enum lvx_deepgram_message *out, const char *text, size_t len, struct lvx_error *err);
+
+/* The word in lower case without punctuation around it; NUL-terminated, cut to size - 1. */
+void lvx_deepgram_bare_word(const char *word, char *out, size_t size);
+
+#endif
