@@ -78,21 +78,25 @@ static size_t tail_len(const struct lvx_caption_file *f)
 	return f->p.format == LVX_CAPTION_TTML ? sizeof(ttml_tail) - 1 : 0;
 }
 
+/* After a write that failed; those bytes have their place on the disk already. */
+static void restore(struct lvx_caption_file *f)
+{
+	if (!write_all(f->fd, ttml_tail, tail_len(f), f->end) ||
+		ftruncate(f->fd, f->end + (off_t)tail_len(f)) != 0)
+		lvx_log_error("%s: may end in half a cue", f->path);
+}
+
 /* Puts f->text, and what must follow it, at the end of the cues, in one write. */
-static enum lvx_status append(struct lvx_caption_file *f, struct lvx_error *err)
+static bool append(struct lvx_caption_file *f, struct lvx_error *err)
 {
 	size_t len = f->text.len;
 	lvx_text_add(&f->text, ttml_tail, tail_len(f));
 	if (write_all(f->fd, f->text.data, f->text.len, f->end) && fdatasync(f->fd) == 0) {
 		f->end += (off_t)len;
-		return LVX_OK;
+		return true;
 	}
-	int why = errno;
-	/* Back to what it was; those bytes have their place on the disk already. */
-	if (!write_all(f->fd, ttml_tail, tail_len(f), f->end) ||
-		ftruncate(f->fd, f->end + (off_t)tail_len(f)) != 0)
-		lvx_log_error("%s: may end in half a cue", f->path);
-	return lvx_fail(err, LVX_EIO, "%s: %s", f->path, strerror(why));
+	lvx_fail(err, LVX_EIO, "%s: %s", f->path, strerror(errno));
+	return false;
 }
 
 /* Lanes and languages come from a model's folder: nothing but these in a name. */
@@ -249,9 +253,7 @@ enum lvx_status lvx_caption_file_create(struct lvx_caption_file **out,
 		st = lvx_fail(err, LVX_EIO, "%s: %s", f->text.data, strerror(errno));
 	} else {
 		add_head(f);
-		st = append(f, err);
-		if (st != LVX_OK)
-			unlink(f->path);
+		st = append(f, err) ? LVX_OK : LVX_EIO;
 	}
 	if (st != LVX_OK) {
 		lvx_caption_file_close(f);
@@ -280,15 +282,21 @@ enum lvx_status lvx_caption_file_add(struct lvx_caption_file *f, const struct lv
 		add_jsonl(f, cue, words, start_wall_us);
 		break;
 	}
-	enum lvx_status st = append(f, err);
-	f->n_cues += st == LVX_OK;
-	return st;
+	if (!append(f, err)) {
+		restore(f);
+		return LVX_EIO;
+	}
+	f->n_cues++;
+	return LVX_OK;
 }
 
 void lvx_caption_file_close(struct lvx_caption_file *f)
 {
 	if (!f)
 		return;
+	/* Made, but its first cue could not be written. */
+	if (f->fd >= 0 && f->n_cues == 0)
+		unlink(f->path);
 	if (f->fd >= 0)
 		close(f->fd);
 	lvx_text_finish(&f->text);

@@ -46,7 +46,8 @@ enum lvx_status lvx_caption_file_create(struct lvx_caption_file **out,
  */
 enum lvx_status lvx_caption_file_add(struct lvx_caption_file *f, const struct lvx_cue *cue,
 	const char *words, int64_t start_wall_us, struct lvx_error *err);
-void lvx_caption_file_close(struct lvx_caption_file *f); /* NULL is fine */
+/* NULL is fine. A file without a cue is removed. */
+void lvx_caption_file_close(struct lvx_caption_file *f);
 const char *lvx_caption_file_path(const struct lvx_caption_file *f);
 
 #endif

@@ -22,6 +22,8 @@ enum {
 	 * what is older than that a silence makes final. */
 	SETTLE_US = 4000000,
 	TICK_US = 500000,
+	/* On a full disk a short cue may find room and the next may not: that is one trouble. */
+	CALM_US = 30000000,
 };
 
 struct recorded;
@@ -46,6 +48,8 @@ struct recorded {
 	bool done;       /* its end has been read */
 	bool failing;    /* what went wrong has been told */
 	uint64_t n_lost; /* cues since then */
+	uint64_t n_gone; /* events since then that were no longer kept when they were wanted */
+	int64_t failed_us;
 	struct lane lanes[LVX_LANES_MAX];
 };
 
@@ -74,6 +78,16 @@ static void tell(struct recorded *r, const char *why)
 		lvx_log_error("stream %s is not recorded until this is well: %s",
 			lvx_hub_id(r->stream), why);
 	r->failing = true;
+	r->failed_us = lvx_now_us();
+}
+
+static void tell_well(struct recorded *r, const char *how)
+{
+	lvx_log_warn("stream %s %s; %" PRIu64 " cues and the words of %" PRIu64
+		     " events are missing in the files",
+		lvx_hub_id(r->stream), how, r->n_lost, r->n_gone);
+	r->failing = false;
+	r->n_lost = r->n_gone = 0;
 }
 
 static void close_files(struct lane *lane)
@@ -148,12 +162,8 @@ static void on_cue(void *user, const struct lvx_cue *cue)
 	}
 	free(words);
 	r->n_lost += !ok;
-	if (ok && r->failing) {
-		lvx_log_warn("stream %s is recorded again; %" PRIu64 " cues are missing",
-			lvx_hub_id(r->stream), r->n_lost);
-		r->failing = false;
-		r->n_lost = 0;
-	}
+	if (ok && r->failing && lvx_now_us() - r->failed_us >= CALM_US)
+		tell_well(r, "is recorded again");
 }
 
 /* ---- reading ---- */
@@ -206,6 +216,8 @@ static void finish_lanes(struct recorded *r)
 		close_files(&r->lanes[i]);
 		r->lanes[i] = (struct lane){0};
 	}
+	if (r->failing && r->n_lost + r->n_gone > 0)
+		tell_well(r, "has ended");
 }
 
 /* Writes all that is new of one stream. */
@@ -217,9 +229,8 @@ static void read_news(struct recorded *r)
 		if (st == LVX_GAP) {
 			uint64_t oldest, next;
 			lvx_hub_range(r->stream, &oldest, &next);
-			lvx_log_error("stream %s: the disk is too slow: %" PRIu64
-				      " events are not recorded",
-				lvx_hub_id(r->stream), oldest - r->reader.next);
+			tell(r, "the disk is slower than the words come, and the history is full");
+			r->n_gone += oldest - r->reader.next;
 			r->reader.next = oldest;
 			continue;
 		}

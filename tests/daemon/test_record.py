@@ -11,7 +11,7 @@ import subprocess
 import time
 import xml.etree.ElementTree as ET
 
-from harness import Daemon, folder, main, pcm, wav
+from harness import PATIENCE, Daemon, folder, main, pcm, wav
 
 TT = "{http://www.w3.org/ns/ttml}"
 TTP = "{http://www.w3.org/ns/ttml#parameter}"
@@ -192,11 +192,55 @@ def test_full_disk(exe):
             got = [int(w[1:]) for w in said([cues])]
             assert got == sorted(got) and got[0] == 0 and got[-1] == 374, (form, got)
             assert len(got) < 375, form
-        told = [line for line in daemon.stderr().splitlines() if "recorded" in line]
+        told = [line for line in daemon.stderr().splitlines() if "recorded" in line or "missing" in line]
         assert len(told) == 2, told
         assert "stream a is not recorded until this is well" in told[0] and "File too large" in told[0], told
-        assert re.search(r"stream a is recorded again; \d+ cues are missing", told[1]), told
+        assert re.search(r"stream a has ended; \d+ cues and the words of 0 events are missing", told[1]), told
+
+
+def test_slow_disk(exe):
+    """words that come faster than the disk takes them: some are missing, which is told, and nobody waits"""
+    with folder() as d:
+        with Daemon(exe, f"a={wav(d + '/a.wav', 60)}", "--pace", "max", "--record", d + "/rec", "--lanes", "caption",
+                    "--history", "16", env={"LVX_FAKE_FLOOD": "200"}) as daemon:
+            assert daemon.wait_for("a", lambda i: i.get("end_reason"))["words"] == 750 * 200
+        (formats,) = files(d + "/rec").values()
+        for cues in formats.values():
+            got = [int(w[1:]) for w in said([cues])]
+            assert got == sorted(set(got)) and len(got) < 750 * 200
+        told = [line for line in daemon.stderr().splitlines() if "the history is full" in line or "missing" in line]
+        assert len(told) == 2 and "the words of 0 events" not in told[1], told
+
+
+def test_full_tmpfs(exe):
+    """the same on a file system that is really full, for three streams at once"""
+    if subprocess.run(["unshare", "-rm", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        print("# not tested: no mount name space can be made here")
+        return
+    with folder() as d:
+        os.mkdir(d + "/rec")
+        with open(d + "/tiny", "w", encoding="utf8") as f:
+            f.write(f"#!/bin/sh\nexec unshare -rm sh -c 'mount -t tmpfs -o size=64k none {d}/rec && exec {exe} \"$@\"' sh \"$@\"\n")
+        os.chmod(d + "/tiny", 0o755)
+        for name in "abc":
+            wav(f"{d}/{name}.wav", 150)
+        with Daemon(d + "/tiny", *(f"{n}={d}/{n}.wav" for n in "abc"), "--pace", "max", "--record", d + "/rec") as daemon:
+            for name in "abc":
+                assert daemon.wait_for(name, lambda i: i.get("end_reason"))["words"] == 750
+            end = time.monotonic() + PATIENCE
+            while daemon.stderr().count("are missing") < 3:
+                assert time.monotonic() < end, daemon.stderr()
+                time.sleep(0.05)
+            found = files(f"/proc/{daemon.proc.pid}/root{d}/rec")  # each is whole
+        assert len(found) >= 3, found.keys()
+        for formats in found.values():
+            for form, cues in formats.items():
+                got = [int(w[1:]) for w in said([cues])]
+                assert got and got == sorted(set(got)), (form, got)
+        err = daemon.stderr()
+        assert len(re.findall("is not recorded until this is well.*No space left on device", err)) == 3, err
+        assert err.count("error") == 3 and "half a cue" not in err, err
 
 
 if __name__ == "__main__":
-    main([test_files, test_streams_of_one_name, test_live, test_settings, test_full_disk])
+    main([test_files, test_streams_of_one_name, test_live, test_settings, test_full_disk, test_slow_disk, test_full_tmpfs])
