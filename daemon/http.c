@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "daemon/auth.h"
 #include "daemon/doors/door.h"
+#include "daemon/doors/transcriptions.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -28,6 +29,9 @@ struct lvx_http_request {
 	struct lvx_text body;
 	struct lvx_http_reply reply;
 	size_t sent; /* of reply.body */
+	bool answered;
+	bool hang_up;                     /* after the answer */
+	struct lvx_transcription *upload; /* NULL: an ordinary request */
 };
 
 static const char *const method_names[] = {
@@ -115,7 +119,8 @@ static bool add_cors(struct lws *wsi, const char *origin, unsigned char **p, uns
 }
 
 /* Writes the head; 0, or -1 to hang up. */
-static int write_head(struct lws *wsi, const struct lvx_http_reply *reply, const char *origin)
+static int write_head(
+	struct lws *wsi, const struct lvx_http_reply *reply, const char *origin, bool hang_up)
 {
 	unsigned char buf[LWS_PRE + HEADERS_MAX], *start = buf + LWS_PRE, *p = start;
 	unsigned char *end = buf + sizeof(buf) - 1;
@@ -128,6 +133,8 @@ static int write_head(struct lws *wsi, const struct lvx_http_reply *reply, const
 		!add_header(wsi, "x-content-type-options:", "nosniff", &p, end) ||
 		!add_cors(wsi, origin, &p, end))
 		return -1;
+	if (hang_up && !add_header(wsi, "connection:", "close", &p, end))
+		return -1;
 	if (reply->status == 401 && !add_header(wsi, "www-authenticate:", "Bearer", &p, end))
 		return -1;
 	return lws_finalize_write_http_header(wsi, start, &p, end);
@@ -138,11 +145,26 @@ static int finish_transaction(struct lws *wsi)
 	return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
+/* Clients of /v1/ know errors in OpenAI's form. */
+static void translate_error(struct lvx_http_request *r)
+{
+	struct lvx_http_reply *reply = &r->reply;
+	if (reply->status < 400 || strncmp(r->path, "/v1/", 4) != 0)
+		return;
+	lvx_text_clear(&reply->body);
+	lvx_openai_error(&reply->body, reply->status,
+		reply->code == LVX_API_UNAUTHORIZED ? "invalid_api_key"
+						    : lvx_api_code_name(reply->code),
+		reply->why);
+}
+
 static int begin_reply(struct lvx_server *server, struct lws *wsi, struct lvx_http_request *r)
 {
 	if (r->reply.status >= 400)
 		server->requests_refused++;
-	if (write_head(wsi, &r->reply, r->origin) != 0)
+	r->answered = true;
+	translate_error(r);
+	if (write_head(wsi, &r->reply, r->origin, r->hang_up) != 0)
 		return -1;
 	if (r->reply.body.len == 0 || strcmp(r->method, "HEAD") == 0)
 		return finish_transaction(wsi);
@@ -150,11 +172,13 @@ static int begin_reply(struct lvx_server *server, struct lws *wsi, struct lvx_ht
 	return 0;
 }
 
-static int write_body(struct lws *wsi, struct lvx_http_request *r)
+static int write_body(struct lvx_server *server, struct lws *wsi, struct lvx_http_request *r)
 {
 	unsigned char buf[LWS_PRE + CHUNK];
 	if (!r || r->reply.status == 0)
 		return 0; /* a WRITEABLE that is not ours; they happen */
+	if (!r->answered)
+		return begin_reply(server, wsi, r);
 	size_t left = r->reply.body.len - r->sent;
 	size_t n = left < CHUNK ? left : CHUNK;
 	memcpy(buf + LWS_PRE, r->reply.body.data + r->sent, n);
@@ -163,7 +187,7 @@ static int write_body(struct lws *wsi, struct lvx_http_request *r)
 		return -1;
 	r->sent += n;
 	if (last)
-		return finish_transaction(wsi);
+		return r->hang_up ? -1 : finish_transaction(wsi);
 	lws_callback_on_writable(wsi);
 	return 0;
 }
@@ -172,8 +196,10 @@ static int write_body(struct lws *wsi, struct lvx_http_request *r)
 static int reply_and_hang_up(struct lvx_server *server, struct lws *wsi, struct lvx_http_request *r)
 {
 	server->requests_refused++;
-	if (write_head(wsi, &r->reply, r->origin) == 0)
-		write_body(wsi, r);
+	r->answered = true;
+	translate_error(r);
+	if (write_head(wsi, &r->reply, r->origin, true) == 0)
+		write_body(server, wsi, r);
 	return -1;
 }
 
@@ -247,6 +273,7 @@ static void free_request(struct lvx_peer *peer)
 {
 	if (!peer || !peer->http)
 		return;
+	lvx_transcription_destroy(peer->http->upload);
 	lvx_text_finish(&peer->http->body);
 	lvx_text_finish(&peer->http->reply.body);
 	free(peer->http);
@@ -260,6 +287,25 @@ static long content_length(struct lws *wsi)
 	char *end;
 	long n = strtol(value, &end, 10);
 	return value[0] && *end == '\0' ? n : 0;
+}
+
+static int begin_upload(struct lvx_server *server, struct lws *wsi, struct lvx_http_request *r)
+{
+	char coding[16];
+	bool said = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
+	header(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof(coding));
+	bool chunked = strcmp(coding, "chunked") == 0;
+	if (strcmp(r->method, "POST") != 0)
+		lvx_http_fail(&r->reply, LVX_API_METHOD, "%s: POST is possible here", r->method);
+	else if (chunked == said)
+		lvx_http_fail(&r->reply, LVX_API_INVALID,
+			"a body needs a Content-Length, or chunked coding");
+	else
+		r->upload = lvx_transcription_create(
+			server, wsi, chunked, chunked ? 0 : content_length(wsi), &r->reply);
+	/* lws does not know where a chunked body ends, nor where the next request begins. */
+	r->hang_up = chunked;
+	return r->upload ? 0 : reply_and_hang_up(server, wsi, r);
 }
 
 /* Everything but the body is here. */
@@ -281,7 +327,8 @@ static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_pee
 
 	bool get = method == LWSHUMETH_GET || method == LWSHUMETH_HEAD;
 	bool api = strncmp(r->path, "/api/", 5) == 0;
-	bool secret = api || strcmp(r->path, "/metrics") == 0;
+	bool v1 = strncmp(r->path, "/v1/", 4) == 0;
+	bool secret = api || v1 || strcmp(r->path, "/metrics") == 0;
 	bool preflight = method == LWSHUMETH_OPTIONS; /* carries no token */
 	char file[PATH_MAX];
 	if (too_long)
@@ -294,6 +341,11 @@ static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_pee
 	else if (get && !secret && find_page(server, r->path, file))
 		return serve_page(wsi, file);
 	r->refused = r->reply.status != 0;
+	/* A refused one is read too if it is chunked, so that the client reads the answer. */
+	bool said = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
+	if (strcmp(r->path, LVX_TRANSCRIPTIONS_PATH) == 0 &&
+		(!r->refused || (method == LWSHUMETH_POST && !said)))
+		return begin_upload(server, wsi, r);
 
 	long length = content_length(wsi);
 	if (length > DISCARD_MAX || length < 0) {
@@ -323,6 +375,10 @@ static void on_body(struct lvx_http_request *r, const char *data, size_t len)
 
 static int on_body_complete(struct lvx_server *server, struct lws *wsi, struct lvx_http_request *r)
 {
+	if (r && r->upload) {
+		lvx_transcription_complete(r->upload);
+		return 0;
+	}
 	if (!r || r->sent > 0 || (r->reply.status != 0 && !r->refused))
 		return 0; /* answered already: there was no body to wait for */
 	if (!r->refused && r->body_seen > LVX_MESSAGE_BYTES_MAX)
@@ -341,13 +397,15 @@ int lvx_http_callback(struct lvx_server *server, struct lws *wsi, enum lws_callb
 	case LWS_CALLBACK_HTTP:
 		return on_request(server, wsi, peer);
 	case LWS_CALLBACK_HTTP_BODY:
-		if (peer->http)
+		if (peer->http && peer->http->upload)
+			lvx_transcription_body(peer->http->upload, in, len);
+		else if (peer->http)
 			on_body(peer->http, in, len);
 		return 0;
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
 		return on_body_complete(server, wsi, peer->http);
 	case LWS_CALLBACK_HTTP_WRITEABLE:
-		return write_body(wsi, peer->http);
+		return write_body(server, wsi, peer->http);
 	case LWS_CALLBACK_HTTP_FILE_COMPLETION:
 		return finish_transaction(wsi);
 	default: /* the transaction or the connection is over */

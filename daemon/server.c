@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/auth.h"
+#include "daemon/doors/transcriptions.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,6 +35,7 @@ static void on_bell(struct lvx_server *server)
 	if (atomic_exchange_explicit(&server->news, false, memory_order_acq_rel)) {
 		lvx_ws_news(server);
 		lvx_door_news(server);
+		lvx_transcriptions_news(server);
 	}
 	if (atomic_load(&server->stop) && server->stop_at_us == INT64_MAX) {
 		server->stop_at_us = lvx_now_us() + STOP_US;

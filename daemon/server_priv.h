@@ -20,6 +20,7 @@ struct lvx_door;
 struct lvx_door_protocol;
 struct lvx_ws_session;
 struct lvx_http_request;
+struct lvx_transcription;
 
 struct lvx_server {
 	struct lvx_server_params params; /* strings borrowed from the creator */
@@ -37,6 +38,7 @@ struct lvx_server {
 	lws_sorted_usec_list_t tick;
 	struct lvx_ws_session *sessions;
 	struct lvx_door *doors;
+	struct lvx_transcription *transcriptions;
 	uint32_t n_sessions; /* both */
 	int64_t stop_at_us;  /* INT64_MAX: not stopping */
 	int64_t last_reap_us;

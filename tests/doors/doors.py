@@ -72,8 +72,10 @@ def need_node():
     with open(os.path.join(HERE, "package-lock.json"), encoding="utf8") as f:
         lock = f.read()
     done = os.path.join(NODE, "installed")
-    if os.path.exists(done) and open(done, encoding="utf8").read() == lock:
-        return
+    if os.path.exists(done):
+        with open(done, encoding="utf8") as f:
+            if f.read() == lock:
+                return
     result = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=NODE, timeout=120,
                             capture_output=True, text=True, check=False)
     if result.returncode != 0:

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "daemon/doors/deepgram.h"
+#include "daemon/doors/upload.h"
 
 static const struct lvx_model_info model = {
 	.name = "m",
@@ -115,12 +116,95 @@ static void test_common(void **state)
 	assert_null(lvx_door_arg("ab", "a"));
 }
 
+/* Fed byte by byte, and whole. */
+static enum lvx_status unchunk(const char *text, size_t step, struct lvx_text *out)
+{
+	struct lvx_chunked c = {0};
+	enum lvx_status st = LVX_AGAIN;
+	lvx_text_clear(out);
+	for (size_t i = 0; text[i] && st == LVX_AGAIN;) {
+		size_t n = strnlen(text + i, step);
+		st = lvx_chunked_feed(&c, text + i, n, out, 20);
+		i += n;
+	}
+	lvx_text_add(out, "", 1);
+	return st;
+}
+
+static void test_chunked(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		enum lvx_status status;
+		const char *data;
+	} cases[] = {
+		{"3\r\nabc\r\n0A;x=y\r\n0123456789\r\n0\r\n\r\n", LVX_END, "abc0123456789"},
+		{"0\r\nTrailer: x\r\nOther: y\r\n\r\n", LVX_END, ""},
+		{"3\r\nabc\r\n", LVX_AGAIN, "abc"},
+		{"3\r\nabcd\r\n", LVX_EINVAL, "abc"},
+		{"x\r\n", LVX_EINVAL, ""},
+		{"\r\n", LVX_EINVAL, ""},
+		{"123456789\r\n", LVX_EINVAL, ""},
+		{"ffffffff\r\n0123456789012345678901234567890123456789", LVX_ELIMIT, ""},
+	};
+	struct lvx_text out = {0};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (size_t step = 1; step < 100; step += 50) {
+			assert_int_equal(unchunk(cases[i].text, step, &out), cases[i].status);
+			if (cases[i].status != LVX_ELIMIT)
+				assert_string_equal(out.data, cases[i].data);
+		}
+	}
+	lvx_text_finish(&out);
+}
+
+static void test_multipart(void **state)
+{
+	(void)state;
+	struct lvx_part parts[LVX_PARTS_MAX];
+	struct lvx_transcription_form form;
+	struct lvx_error err;
+	size_t n;
+	static const char type[] = "multipart/form-data; charset=x; boundary=\"B b\"";
+	static const char body[] =
+		"--B b\r\nContent-Type: a\r\nContent-Disposition: form-data; name=\"file\"; "
+		"filename=\"a;b.wav\"\r\n\r\n\r\n--B\r\n--B b\r\n"
+		"content-disposition: form-data; name=response_format\r\n\r\nsrt\r\n--B b--\r\n";
+	assert_int_equal(
+		lvx_multipart_parse(parts, &n, type, body, sizeof(body) - 1, &err), LVX_OK);
+	assert_int_equal(n, 2);
+	assert_string_equal(parts[0].name, "file");
+	assert_true(parts[0].is_file);
+	assert_int_equal(parts[0].len, 5);
+	assert_memory_equal(parts[0].data, "\r\n--B", 5);
+	assert_false(parts[1].is_file);
+	assert_int_equal(lvx_transcription_form_read(&form, parts, n, &model, &err), LVX_OK);
+	assert_int_equal(form.format, LVX_TRANSCRIPT_SRT);
+	assert_int_equal(form.file_len, 5);
+	/* Cut anywhere it is an error, not a crash. */
+	for (size_t len = 0; len < sizeof(body) - 5; len++)
+		assert_int_equal(lvx_multipart_parse(parts, &n, type, body, len, &err), LVX_EINVAL);
+	static const char *const bad[][2] = {{"text/plain; boundary=b", "--b--"},
+		{"multipart/form-data", "--b--"}, {"multipart/form-data; boundary=", "--b--"},
+		{"multipart/form-data; boundary=b", "--b\r\n\r\nx\r\n--b--"},
+		{"multipart/form-data; boundary=b", "--b\r\n\r\n\r\nx\r\n--b--"},
+		{"multipart/form-data; boundary=b",
+			"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--"}};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(lvx_multipart_parse(
+					 parts, &n, bad[i][0], bad[i][1], strlen(bad[i][1]), &err),
+			LVX_EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deepgram_params),
 		cmocka_unit_test(test_deepgram_messages),
 		cmocka_unit_test(test_common),
+		cmocka_unit_test(test_chunked),
+		cmocka_unit_test(test_multipart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whatever the clients of other services send. The first byte picks whose parser. */
 #include "daemon/doors/deepgram.h"
+#include "daemon/doors/upload.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,41 @@ static void query(char *text)
 	if (lvx_deepgram_params_parse(&p, &args, &model, &err) == LVX_OK &&
 		(strlen(p.prefix) > LVX_PREFIX_MAX || p.sound.channels == 0))
 		abort();
+}
+
+/* The first line is the content type. */
+static void multipart(const char *text, size_t len)
+{
+	char type[128];
+	struct lvx_part parts[LVX_PARTS_MAX];
+	struct lvx_transcription_form form;
+	struct lvx_error err = {0};
+	size_t n, line = strcspn(text, "\n");
+	snprintf(type, sizeof(type), "%.*s", (int)line, text);
+	if (line < len)
+		line++;
+	if (lvx_multipart_parse(parts, &n, type, text + line, len - line, &err) != LVX_OK)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].data < text || parts[i].data + parts[i].len > text + len)
+			abort();
+	}
+	lvx_transcription_form_read(&form, parts, n, &model, &err);
+}
+
+/* In two pieces it must give the same. */
+static void chunked(const char *text, size_t len)
+{
+	struct lvx_chunked a = {0}, b = {0};
+	struct lvx_text whole = {0}, halves = {0};
+	enum lvx_status one = lvx_chunked_feed(&a, text, len, &whole, 1000);
+	enum lvx_status two = lvx_chunked_feed(&b, text, len / 2, &halves, 1000);
+	if (two == LVX_AGAIN)
+		two = lvx_chunked_feed(&b, text + len / 2, len - len / 2, &halves, 1000);
+	if (one != two || whole.len > 1000 || (one != LVX_ELIMIT && whole.len != halves.len))
+		abort();
+	lvx_text_finish(&whole);
+	lvx_text_finish(&halves);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -53,6 +89,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		break;
 	}
+	case 'm':
+		multipart(text, size - 1);
+		break;
+	case 'c':
+		chunked(text, size - 1);
+		break;
 	default:
 		break;
 	}

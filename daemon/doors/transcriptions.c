@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OpenAI's batch transcription: POST /v1/audio/transcriptions. http.c has the connection. */
+#include "daemon/doors/transcriptions.h"
+
+#include "base/log.h"
+#include "daemon/cues.h"
+#include "daemon/doors/door.h"
+#include "daemon/doors/upload.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BODY_MAX = (25 << 20) + 65536, UPLOADS_MAX = 8, QUEUE = 262144, DISCARD_MAX = 8 << 20 };
+
+struct lvx_transcription {
+	struct lvx_transcription *next;
+	struct lvx_server *server;
+	struct lws *wsi;
+	char content_type[256];
+	bool is_chunked;
+	struct lvx_chunked chunked;
+	struct lvx_text body;
+	size_t n_seen;
+	struct lvx_http_reply *reply; /* borrowed */
+
+	struct lvx_transcription_form form;
+	struct lvx_hub_stream *stream; /* referenced; NULL: still being uploaded */
+	struct lvx_hub_reader reader;
+	size_t pushed; /* of form.file */
+	bool finished;
+	struct lvx_text text, words, segments, subtitles;
+	/* The segment that is being heard. */
+	struct lvx_text segment;
+	int64_t segment_start_us, last_us;
+	double log_sum;
+	uint32_t n_segment_words, n_segments;
+	uint64_t n_cues;
+	struct lvx_cues *cues;
+};
+
+void lvx_openai_error(struct lvx_text *t, int status, const char *code, const char *message)
+{
+	lvx_text_printf(t, "{\"error\":{\"message\":");
+	lvx_text_json(t, message);
+	lvx_text_printf(t, ",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
+		status >= 500 ? "server_error" : "invalid_request_error", code);
+}
+
+/* ---- what is heard ---- */
+
+static void on_cue(void *user, const struct lvx_cue *cue)
+{
+	struct lvx_transcription *t = user;
+	if (t->form.format == LVX_TRANSCRIPT_SRT)
+		lvx_cue_srt(&t->subtitles, ++t->n_cues, cue);
+	else
+		lvx_cue_vtt(&t->subtitles, cue);
+}
+
+static void end_segment(struct lvx_transcription *t)
+{
+	struct lvx_text *s = &t->segments;
+	if (t->n_segment_words == 0)
+		return;
+	lvx_text_printf(s,
+		"%s{\"id\":%" PRIu32 ",\"seek\":0,\"start\":", t->n_segments > 0 ? "," : "",
+		t->n_segments);
+	lvx_door_seconds(s, t->segment_start_us);
+	lvx_text_printf(s, ",\"end\":");
+	lvx_door_seconds(s, t->last_us);
+	lvx_text_printf(s, ",\"text\":");
+	lvx_text_json(s, t->segment.data);
+	lvx_text_printf(s, ",\"tokens\":[],\"temperature\":0.0,\"avg_logprob\":-");
+	lvx_door_seconds(s, (int64_t)(-1e6 * t->log_sum / t->n_segment_words));
+	lvx_text_printf(s, ",\"compression_ratio\":1.0,\"no_speech_prob\":0.0}");
+	t->n_segments++;
+	t->n_segment_words = 0;
+	t->log_sum = 0;
+	lvx_text_clear(&t->segment);
+}
+
+static void on_word(struct lvx_transcription *t, const json_t *w)
+{
+	const char *word = json_string_value(json_object_get(w, "text"));
+	int64_t start_us = json_integer_value(json_object_get(w, "start_us"));
+	int64_t end_us = json_integer_value(json_object_get(w, "end_us"));
+	double confidence = json_number_value(json_object_get(w, "confidence"));
+	lvx_text_printf(&t->text, "%s%s", t->text.len > 0 ? " " : "", word);
+	lvx_text_printf(&t->words, "%s{\"word\":", t->words.len > 0 ? "," : "");
+	lvx_text_json(&t->words, word);
+	lvx_text_printf(&t->words, ",\"start\":");
+	lvx_door_seconds(&t->words, start_us);
+	lvx_text_printf(&t->words, ",\"end\":");
+	lvx_door_seconds(&t->words, end_us);
+	lvx_text_printf(&t->words, "}");
+	if (t->n_segment_words == 0)
+		t->segment_start_us = start_us;
+	lvx_text_printf(&t->segment, "%s%s", t->n_segment_words > 0 ? " " : "", word);
+	t->n_segment_words++;
+	t->last_us = end_us;
+	t->log_sum += log(confidence > 1e-4 ? confidence : 1e-4);
+	if (t->cues)
+		lvx_cues_word(t->cues, word, start_us, end_us);
+}
+
+static void on_text(struct lvx_transcription *t, const json_t *root)
+{
+	size_t i;
+	json_t *w;
+	json_array_foreach(json_object_get(root, "words"), i, w) on_word(t, w);
+	if (!json_is_true(json_object_get(root, "segment_end")))
+		return;
+	end_segment(t);
+	if (t->cues)
+		lvx_cues_break(t->cues);
+}
+
+/* ---- the answer ---- */
+
+static void write_answer(struct lvx_transcription *t, int64_t duration_us)
+{
+	struct lvx_http_reply *r = t->reply;
+	struct lvx_text *out = &r->body;
+	const char *language =
+		lvx_door_caption_language(lvx_engine_model(t->server->params.engine));
+	r->status = 200;
+	r->type = "application/json";
+	end_segment(t);
+	switch (t->form.format) {
+	case LVX_TRANSCRIPT_TEXT:
+		r->type = "text/plain; charset=utf-8";
+		lvx_text_printf(out, "%s\n", t->text.data ? t->text.data : "");
+		return;
+	case LVX_TRANSCRIPT_SRT:
+	case LVX_TRANSCRIPT_VTT:
+		lvx_cues_finish(t->cues);
+		r->type = t->form.format == LVX_TRANSCRIPT_VTT ? "text/vtt; charset=utf-8"
+							       : "text/plain; charset=utf-8";
+		if (t->form.format == LVX_TRANSCRIPT_VTT)
+			lvx_text_printf(out, "WEBVTT\n\n");
+		lvx_text_add(out, t->subtitles.data ? t->subtitles.data : "", t->subtitles.len);
+		return;
+	case LVX_TRANSCRIPT_VERBOSE:
+		lvx_text_printf(out, "{\"task\":\"transcribe\",\"language\":");
+		lvx_text_json(out, language);
+		lvx_text_printf(out, ",\"duration\":");
+		lvx_door_seconds(out, duration_us);
+		if (t->form.segments)
+			lvx_text_printf(out, ",\"segments\":[%s]",
+				t->segments.data ? t->segments.data : "");
+		if (t->form.words)
+			lvx_text_printf(out, ",\"words\":[%s]", t->words.data ? t->words.data : "");
+		lvx_text_printf(out, ",");
+		break;
+	case LVX_TRANSCRIPT_JSON:
+		lvx_text_printf(out, "{");
+		break;
+	}
+	lvx_text_printf(out, "\"text\":");
+	lvx_text_json(out, t->text.data ? t->text.data : "");
+	lvx_text_printf(out, ",\"usage\":{\"type\":\"duration\",\"seconds\":%" PRId64 "}}\n",
+		(duration_us + 999999) / 1000000);
+}
+
+static void on_end(struct lvx_transcription *t)
+{
+	struct lvx_hub_info info;
+	lvx_hub_get_info(t->stream, &info);
+	if (strcmp(info.reason, "ended") == 0)
+		write_answer(t, info.stream.heard_us);
+	else if (strcmp(info.reason, "failed") == 0)
+		lvx_http_fail(t->reply, LVX_API_INVALID, "'file': %s", info.message);
+	else
+		lvx_http_fail(
+			t->reply, LVX_API_DEVICE, "the transcription was ended: %s", info.reason);
+}
+
+/* ---- going on ---- */
+
+static void advance(struct lvx_transcription *t)
+{
+	struct lvx_hub_event *e;
+	size_t taken = 0, left = t->form.file_len - t->pushed;
+	if (left > 0) {
+		enum lvx_status st = lvx_hub_push(
+			t->stream, (const uint8_t *)t->form.file + t->pushed, left, &taken);
+		t->pushed += st == LVX_OK || st == LVX_AGAIN ? taken : left;
+	}
+	if (t->pushed == t->form.file_len && !t->finished) {
+		t->finished = true;
+		lvx_hub_push_finish(t->stream, false);
+	}
+	while (t->reply->status == 0) {
+		enum lvx_status st = lvx_hub_next(t->stream, &t->reader, &e);
+		if (st == LVX_AGAIN)
+			return;
+		if (st == LVX_GAP)
+			lvx_http_fail(t->reply, LVX_API_INTERNAL, "events were lost");
+		else if (st == LVX_END)
+			on_end(t);
+		if (st != LVX_OK)
+			break;
+		if (e->kind == LVX_HUB_TEXT) {
+			json_t *root = json_loadb(e->data + LVX_EVENT_HEADROOM, e->len, 0, NULL);
+			on_text(t, root);
+			json_decref(root);
+		}
+		lvx_hub_event_unref(e);
+	}
+	/* Its memory is wanted no longer than need be. */
+	lvx_text_finish(&t->body);
+	t->form.file_len = t->pushed = 0;
+	lws_callback_on_writable(t->wsi);
+}
+
+void lvx_transcriptions_news(struct lvx_server *server)
+{
+	for (struct lvx_transcription *t = server->transcriptions; t; t = t->next) {
+		if (t->stream && t->reply->status == 0)
+			advance(t);
+	}
+}
+
+/* Everything is here. */
+static void start(struct lvx_transcription *t)
+{
+	struct lvx_server *server = t->server;
+	const struct lvx_model_info *model = lvx_engine_model(server->params.engine);
+	struct lvx_error err = {0};
+	struct lvx_part parts[LVX_PARTS_MAX];
+	size_t n = 0;
+	struct lvx_hub_spec spec = {
+		.push = {.format = LVX_PUSH_CONTAINER, .channel = -1, .queue_bytes = QUEUE},
+		.lanes = lvx_door_lane(model, "caption"),
+		.channel = -1,
+		.over_network = true,
+	};
+	enum lvx_status st = lvx_multipart_parse(
+		parts, &n, t->content_type, t->body.data ? t->body.data : "", t->body.len, &err);
+	if (st == LVX_OK)
+		st = lvx_transcription_form_read(&t->form, parts, n, model, &err);
+	if (st == LVX_OK) {
+		spec.prefix = t->form.prompt[0] ? t->form.prompt : NULL;
+		st = lvx_hub_open(server->params.hub, &spec, &t->stream, &err);
+	}
+	if (st != LVX_OK) {
+		lvx_http_fail(t->reply, lvx_api_code_of(st), "%s", err.msg);
+		return;
+	}
+	lvx_log_info("stream %s: uploaded, %zu bytes", lvx_hub_id(t->stream), t->form.file_len);
+	if (t->form.format == LVX_TRANSCRIPT_SRT || t->form.format == LVX_TRANSCRIPT_VTT)
+		t->cues = lvx_cues_create(on_cue, t);
+	t->reader = (struct lvx_hub_reader){.next = 1, .lanes = UINT32_MAX};
+	lvx_hub_count_reader(t->stream, 1);
+	lws_set_timeout(t->wsi, NO_PENDING_TIMEOUT, 0);
+	advance(t);
+}
+
+void lvx_transcription_body(struct lvx_transcription *t, const char *data, size_t len)
+{
+	enum lvx_status st = LVX_AGAIN;
+	bool refused = t->reply->status != 0;
+	if (t->stream)
+		return;
+	t->n_seen += len;
+	if (t->is_chunked)
+		st = lvx_chunked_feed(&t->chunked, data, len, &t->body, BODY_MAX);
+	else if (t->body.len + len > BODY_MAX)
+		st = LVX_ELIMIT;
+	else
+		lvx_text_add(&t->body, data, len);
+	if (refused) {
+		lvx_text_clear(&t->body);
+		if (st == LVX_AGAIN && t->n_seen < DISCARD_MAX)
+			return;
+	} else if (st == LVX_END)
+		start(t);
+	else if (st == LVX_ELIMIT)
+		lvx_http_fail(t->reply, LVX_API_TOO_LARGE, "the upload is longer than 25 MiB");
+	else if (st == LVX_EINVAL)
+		lvx_http_fail(t->reply, LVX_API_INVALID, "body: broken chunked coding");
+	if (t->reply->status != 0)
+		lws_callback_on_writable(t->wsi);
+}
+
+void lvx_transcription_complete(struct lvx_transcription *t)
+{
+	if (!t->stream && !t->is_chunked && t->reply->status == 0)
+		start(t);
+	if (t->reply->status != 0)
+		lws_callback_on_writable(t->wsi);
+}
+
+struct lvx_transcription *lvx_transcription_create(struct lvx_server *server, struct lws *wsi,
+	bool chunked, long length, struct lvx_http_reply *reply)
+{
+	size_t n = 0;
+	for (struct lvx_transcription *o = server->transcriptions; o; o = o->next)
+		n += o->reply->status == 0;
+	if (reply->status != 0)
+		n = 0; /* it is only read to its end, so that the client reads the answer */
+	if (length < 0 || length > BODY_MAX) {
+		lvx_http_fail(reply, LVX_API_TOO_LARGE, "the upload is longer than 25 MiB");
+		return NULL;
+	}
+	if (n >= UPLOADS_MAX) {
+		lvx_http_fail(
+			reply, LVX_API_OVER_LIMIT, "%d uploads are being worked off", UPLOADS_MAX);
+		return NULL;
+	}
+	struct lvx_transcription *t = calloc(1, sizeof(*t));
+	if (!t)
+		abort();
+	if (lws_hdr_copy(
+		    wsi, t->content_type, sizeof(t->content_type), WSI_TOKEN_HTTP_CONTENT_TYPE) < 0)
+		t->content_type[0] = '\0';
+	t->server = server;
+	t->wsi = wsi;
+	t->is_chunked = chunked;
+	t->reply = reply;
+	t->next = server->transcriptions;
+	server->transcriptions = t;
+	return t;
+}
+
+void lvx_transcription_destroy(struct lvx_transcription *t)
+{
+	if (!t)
+		return;
+	struct lvx_transcription **p = &t->server->transcriptions;
+	while (*p != t)
+		p = &(*p)->next;
+	*p = t->next;
+	if (t->stream) {
+		lvx_hub_count_reader(t->stream, -1);
+		lvx_hub_delete(t->stream);
+		lvx_hub_unref(t->stream);
+	}
+	lvx_cues_destroy(t->cues);
+	lvx_text_finish(&t->body);
+	lvx_text_finish(&t->text);
+	lvx_text_finish(&t->words);
+	lvx_text_finish(&t->segments);
+	lvx_text_finish(&t->subtitles);
+	lvx_text_finish(&t->segment);
+	free(t);
+}
