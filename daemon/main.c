@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon/auth.h"
+#include "daemon/caption_file.h"
 #include "daemon/hub.h"
 #include "daemon/messages.h"
 #include "daemon/paths.h"
@@ -300,11 +301,13 @@ static bool stop(struct daemon *d)
 	return true;
 }
 
-/* Each viewer is a descriptor, and media sources take several. */
-static void raise_descriptors(uint32_t max_connections)
+/* Each viewer is a descriptor, each file that is recorded too, and media sources take several. */
+static void raise_descriptors(const struct lvx_settings *s)
 {
 	struct rlimit limit;
-	rlim_t wanted = (rlim_t)max_connections + 2048;
+	rlim_t wanted = (rlim_t)s->max_connections + 2048;
+	if (is_recording(s))
+		wanted += (rlim_t)s->rows * LVX_LANES_MAX * LVX_CAPTION_FORMATS;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
@@ -363,7 +366,7 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	code = EXIT_FAILURE;
-	raise_descriptors((uint32_t)d.settings.max_connections);
+	raise_descriptors(&d.settings);
 	if (!catch_signals(&err))
 		goto out;
 	st = start(&d, &err);

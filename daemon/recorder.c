@@ -143,7 +143,9 @@ static void on_cue(void *user, const struct lvx_cue *cue)
 	struct recorded *r = lane->of;
 	struct lvx_error err = {0};
 	bool ok = true;
-	uint32_t part = r->roll_us > 0 ? (uint32_t)(cue->start_us / r->roll_us) + 1 : 1;
+	uint32_t part = 1;
+	if (r->roll_us > 0 && cue->start_us > 0)
+		part += (uint32_t)(cue->start_us / r->roll_us);
 	if (part != lane->part)
 		close_files(lane);
 	lane->part = part;
