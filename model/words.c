@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/words.h"
 
+#include "base/utf8.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -22,49 +24,6 @@ void lvx_words_drop(struct lvx_words *w)
 	w->sum = 0;
 }
 
-/* Bytes of the character that begins with c, and what its second byte may be (Unicode 15,
- * table 3-7). 0: nothing begins with c. */
-static size_t lead(unsigned char c, unsigned char *lo, unsigned char *hi)
-{
-	*lo = 0x80;
-	*hi = 0xbf;
-	if (c < 0x80)
-		return 1;
-	if (c >= 0xc2 && c <= 0xdf)
-		return 2;
-	if (c >= 0xe0 && c <= 0xef) {
-		*lo = c == 0xe0 ? 0xa0 : 0x80;
-		*hi = c == 0xed ? 0x9f : 0xbf;
-		return 3;
-	}
-	if (c >= 0xf0 && c <= 0xf4) {
-		*lo = c == 0xf0 ? 0x90 : 0x80;
-		*hi = c == 0xf4 ? 0x8f : 0xbf;
-		return 4;
-	}
-	return 0;
-}
-
-/* Length of the character at s; 0: it is none. *cut: it may be one once more bytes are there. */
-static size_t char_len(const char *s, size_t left, bool *cut)
-{
-	unsigned char lo, hi;
-	size_t want = lead((unsigned char)s[0], &lo, &hi);
-	*cut = false;
-	for (size_t i = 1; i < want; i++) {
-		if (i == left) {
-			*cut = true;
-			return 0;
-		}
-		unsigned char c = (unsigned char)s[i];
-		if (c < lo || c > hi)
-			return 0;
-		lo = 0x80;
-		hi = 0xbf;
-	}
-	return want;
-}
-
 /* Copies as valid UTF-8; returns the bytes written. */
 static size_t repair(char *out, const char *s, size_t len, uint32_t *n_letters)
 {
@@ -72,7 +31,7 @@ static size_t repair(char *out, const char *s, size_t len, uint32_t *n_letters)
 	*n_letters = 0;
 	for (size_t i = 0; i < len; ++*n_letters) {
 		bool cut;
-		size_t n = char_len(s + i, len - i, &cut);
+		size_t n = lvx_utf8_len(s + i, len - i, &cut);
 		memcpy(out + at, n ? s + i : REPLACEMENT, n ? n : 3);
 		at += n ? n : 3;
 		/* What is left of a character that breaks off makes one mark, not one a byte. */
@@ -107,14 +66,13 @@ static bool is_abbreviation(const char *s, size_t len)
 {
 	static const char *const known[] = {"Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Rev", "Gen",
 		"Sen", "Gov", "Capt", "Lt", "Col", "Sgt", "vs", "Nr", "Hr", "Fr", "bzw", "ca"};
-	bool cut;
 	while (len > 0 && (*s == '(' || *s == '"' || *s == '\'')) {
 		s++;
 		len--;
 	}
 	if (len == 0 || (*s >= '0' && *s <= '9'))
 		return false;
-	if (char_len(s, len, &cut) == len || memchr(s, '.', len))
+	if (lvx_utf8_len(s, len, NULL) == len || memchr(s, '.', len))
 		return true;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strlen(known[i]) == len && memcmp(known[i], s, len) == 0)
@@ -159,7 +117,7 @@ static uint32_t whole(const struct lvx_words *w)
 	uint32_t at = 0;
 	while (at < w->len) {
 		bool cut;
-		size_t n = char_len(w->text + at, w->len - at, &cut);
+		size_t n = lvx_utf8_len(w->text + at, w->len - at, &cut);
 		if (cut && at > 0)
 			break;
 		at += n ? (uint32_t)n : 1;
