@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -24,7 +25,8 @@ struct lvx_caption_file {
 	struct lvx_caption_file_params p; /* its strings are owned */
 	char path[PATH_MAX];
 	int fd;
-	off_t end; /* of the cues; a TTML file has its closing tags there */
+	bool named; /* path is this file */
+	off_t end;  /* of the cues; a TTML file has its closing tags there */
 	uint64_t n_cues;
 	struct lvx_text text; /* what is written next */
 };
@@ -128,22 +130,6 @@ static void make_name(struct lvx_text *t, const struct lvx_caption_file_params *
 	lvx_text_printf(t, ".%s", lvx_caption_format_names[p->format]);
 }
 
-static bool open_new(struct lvx_caption_file *f)
-{
-	for (int again = 1; again <= SAME_NAME_MAX; again++) {
-		make_name(&f->text, &f->p, again);
-		if (f->text.len >= sizeof(f->path)) {
-			errno = ENAMETOOLONG;
-			return false;
-		}
-		memcpy(f->path, f->text.data, f->text.len + 1);
-		f->fd = open(f->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-		if (f->fd >= 0 || errno != EEXIST)
-			break;
-	}
-	return f->fd >= 0;
-}
-
 /* The new name is on the disk too. Where a file system can't, there is nothing to do. */
 static void sync_dir(const char *dir)
 {
@@ -236,6 +222,52 @@ static char *copy(const char *s)
 	return c;
 }
 
+/* The next free name becomes that of the nameless file, or of a new one. */
+static bool take_name(struct lvx_caption_file *f)
+{
+	char nameless[32];
+	snprintf(nameless, sizeof(nameless), "/proc/self/fd/%d", f->fd);
+	for (int again = 1; again <= SAME_NAME_MAX; again++) {
+		make_name(&f->text, &f->p, again);
+		if (f->text.len >= sizeof(f->path)) {
+			errno = ENAMETOOLONG;
+			return false;
+		}
+		memcpy(f->path, f->text.data, f->text.len + 1);
+		int rc = f->fd >= 0
+				 ? linkat(AT_FDCWD, nameless, AT_FDCWD, f->path, AT_SYMLINK_FOLLOW)
+				 : open(f->path,
+					   O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+					   0644);
+		if (rc >= 0) {
+			f->fd = f->fd >= 0 ? f->fd : rc;
+			return f->named = true;
+		}
+		if (errno != EEXIST)
+			break;
+	}
+	return false;
+}
+
+/* A file gets its name when its head is written, so that nobody ever sees it without; where
+ * the file system has no nameless files, a moment before. */
+static bool open_new(struct lvx_caption_file *f, struct lvx_error *err)
+{
+	make_name(&f->text, &f->p, 1);
+	snprintf(f->path, sizeof(f->path), "%s", f->text.data);
+	f->fd = open(f->p.dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+	if ((f->fd < 0 && !take_name(f)))
+		goto fail;
+	add_head(f);
+	if (!append(f, err))
+		return false;
+	if (f->named || take_name(f))
+		return true;
+fail:
+	lvx_fail(err, LVX_EIO, "%s: %s", f->path, strerror(errno));
+	return false;
+}
+
 enum lvx_status lvx_caption_file_create(struct lvx_caption_file **out,
 	const struct lvx_caption_file_params *params, struct lvx_error *err)
 {
@@ -248,16 +280,9 @@ enum lvx_status lvx_caption_file_create(struct lvx_caption_file **out,
 	f->p.stream = copy(params->stream);
 	f->p.lane = copy(params->lane);
 	f->p.language = copy(params->language);
-	enum lvx_status st = LVX_OK;
-	if (!open_new(f)) {
-		st = lvx_fail(err, LVX_EIO, "%s: %s", f->text.data, strerror(errno));
-	} else {
-		add_head(f);
-		st = append(f, err) ? LVX_OK : LVX_EIO;
-	}
-	if (st != LVX_OK) {
+	if (!open_new(f, err)) {
 		lvx_caption_file_close(f);
-		return st;
+		return LVX_EIO;
 	}
 	sync_dir(f->p.dir);
 	*out = f;
@@ -295,7 +320,7 @@ void lvx_caption_file_close(struct lvx_caption_file *f)
 	if (!f)
 		return;
 	/* Made, but its first cue could not be written. */
-	if (f->fd >= 0 && f->n_cues == 0)
+	if (f->named && f->n_cues == 0)
 		unlink(f->path);
 	if (f->fd >= 0)
 		close(f->fd);

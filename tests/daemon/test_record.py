@@ -130,8 +130,10 @@ def test_live(exe):
     """a cue is on the disk while the stream runs; times of day are told"""
     with folder() as d:
         with Daemon(exe, f"a={wav(d + '/a.wav', 60)}", "--record", d + "/rec", "--lanes", "caption") as daemon:
+            os.makedirs(d + "/rec", exist_ok=True)
             deadline = time.monotonic() + 60
-            while not (os.path.isdir(d + "/rec") and sum(len(v.get("jsonl", ())) for v in files(d + "/rec").values()) > 1):
+            while not any(n.endswith(".jsonl") and len(read(f"{d}/rec/{n}")) > 1
+                          for n in os.listdir(d + "/rec")):
                 assert time.monotonic() < deadline, daemon.stderr()
                 time.sleep(0.1)
             info = daemon.info("a")

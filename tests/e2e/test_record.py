@@ -110,7 +110,7 @@ class Record(unittest.TestCase):
                 last = None
                 while not pushing.done():
                     for paths in captions(folder).values():
-                        last = read(paths["jsonl"]).splitlines()[-1:]
+                        last = "jsonl" in paths and read(paths["jsonl"]).splitlines()[-1:]
                     self.assertLess(time.monotonic(), deadline)
                     await asyncio.sleep(0.1)
                     if d.stream("mic")["heard_us"] > 19e6:
