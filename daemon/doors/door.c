@@ -16,7 +16,8 @@ enum {
 	LINGER_S = 5,
 };
 
-static const struct lvx_door_protocol *const protocols[] = {&lvx_door_deepgram};
+static const struct lvx_door_protocol *const protocols[] = {
+	&lvx_door_deepgram, &lvx_door_openai, &lvx_door_translations};
 
 const struct lvx_door_protocol *lvx_door_find(const char *path)
 {

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "daemon/doors/deepgram.h"
+#include "daemon/doors/openai.h"
 #include "daemon/doors/upload.h"
 
 static const struct lvx_model_info model = {
@@ -197,12 +198,101 @@ static void test_multipart(void **state)
 			LVX_EINVAL);
 }
 
+static enum lvx_status realtime(struct lvx_openai_message *m, bool translations, const char *text)
+{
+	struct lvx_openai_config now;
+	struct lvx_error err;
+	lvx_openai_config_init(&now);
+	return lvx_openai_parse(m, &now, translations, &model, text, strlen(text), &err);
+}
+
+static void test_openai(void **state)
+{
+	(void)state;
+	struct lvx_openai_message m;
+	assert_int_equal(
+		realtime(&m, false,
+			"{\"type\":\"session.update\",\"event_id\":\"e\",\"session\":{\"type\":"
+			"\"transcription\",\"audio\":{\"input\":{\"format\":{\"type\":\"audio/"
+			"pcma\"},"
+			"\"noise_reduction\":null,\"transcription\":{\"model\":\"x\",\"language\":"
+			"\"en-US\",\"prompt\":\"P\",\"keywords\":[\"a\",\"b\"],\"delay\":\"low\"},"
+			"\"turn_detection\":{\"type\":\"server_vad\",\"silence_duration_ms\":900}}}"
+			","
+			"\"include\":[\"item.input_audio_transcription.logprobs\"]}}"),
+		LVX_OK);
+	assert_int_equal(m.type, LVX_OPENAI_UPDATE);
+	assert_string_equal(m.event_id, "e");
+	assert_int_equal(m.config.dialect, LVX_OPENAI_NESTED);
+	assert_int_equal(m.config.sound.encoding, LVX_DOOR_ALAW);
+	assert_int_equal(m.config.sound.sample_rate, 8000);
+	assert_int_equal(m.config.silence_ms, 900);
+	assert_true(m.config.logprobs);
+	assert_string_equal(m.config.prompt, "P, a, b");
+	lvx_openai_message_finish(&m);
+
+	assert_int_equal(
+		realtime(&m, false, "{\"type\":\"session.update\",\"model\":\"x\"}"), LVX_OK);
+	assert_int_equal(m.config.dialect, LVX_OPENAI_VLLM);
+	assert_int_equal(m.config.sound.sample_rate, 16000);
+	lvx_openai_message_finish(&m);
+	static const char beta[] = "{\"type\":\"transcription_session.update\","
+				   "\"input_audio_format\":\"g711_ulaw\",\"turn_detection\":null}";
+	assert_int_equal(realtime(&m, false, beta), LVX_OK);
+	assert_int_equal(m.config.sound.encoding, LVX_DOOR_MULAW);
+	assert_int_equal(m.config.turn, LVX_OPENAI_MANUAL);
+	lvx_openai_message_finish(&m);
+	assert_int_equal(realtime(&m, true, beta), LVX_EINVAL);
+	lvx_openai_message_finish(&m);
+	static const char translate[] =
+		"{\"type\":\"session.update\",\"session\":{\"audio\":{\"output\":"
+		"{\"language\":\"fr\"}}}}";
+	assert_int_equal(realtime(&m, true, translate), LVX_OK);
+	assert_string_equal(m.config.output_language, "fr");
+	lvx_openai_message_finish(&m);
+	assert_int_equal(realtime(&m, false, translate), LVX_EINVAL);
+	lvx_openai_message_finish(&m);
+	static const char *const bad[] = {"", "[]", "{}", "{\"type\":1}", "{\"type\":\"x\"}",
+		"{\"type\":\"session.update\"}", "{\"type\":\"session.update\",\"session\":[]}",
+		"{\"type\":\"session.update\",\"session\":{\"audio\":{\"input\":{\"format\":{}}}}}",
+		"{\"type\":\"session.update\",\"session\":{\"include\":[1]}}",
+		"{\"type\":\"session.update\",\"model\":\"x\",\"y\":1}",
+		"{\"type\":\"input_audio_buffer.append\",\"audio\":\"AAA\"}",
+		"{\"type\":\"input_audio_buffer.commit\",\"final\":3}"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(realtime(&m, false, bad[i]), LVX_EINVAL);
+		lvx_openai_message_finish(&m);
+	}
+}
+
+static void test_base64(void **state)
+{
+	(void)state;
+	struct lvx_text t = {0};
+	static const char *const good[][2] = {{"", ""}, {"TQ==", "M"}, {"TWE=", "Ma"},
+		{"TWFu", "Man"}, {"TWFuTQ==", "ManM"}, {"+/+/", "\xfb\xff\xbf"}};
+	static const char *const bad[] = {
+		"T", "TQ=", "TR==", "TWF=", "====", "T===", "TQ==TQ==", "TW\nu", "TWE-", "TW=u"};
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		lvx_text_clear(&t);
+		assert_true(lvx_base64_decode(&t, good[i][0], strlen(good[i][0])));
+		assert_int_equal(t.len, strlen(good[i][1]));
+		if (t.len > 0)
+			assert_memory_equal(t.data, good[i][1], t.len);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(lvx_base64_decode(&t, bad[i], strlen(bad[i])));
+	lvx_text_finish(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deepgram_params),
 		cmocka_unit_test(test_deepgram_messages),
 		cmocka_unit_test(test_common),
+		cmocka_unit_test(test_openai),
+		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_chunked),
 		cmocka_unit_test(test_multipart),
 	};

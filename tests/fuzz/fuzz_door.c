@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whatever the clients of other services send. The first byte picks whose parser. */
 #include "daemon/doors/deepgram.h"
+#include "daemon/doors/openai.h"
 #include "daemon/doors/upload.h"
 
 #include <stdlib.h>
@@ -63,6 +64,20 @@ static void chunked(const char *text, size_t len)
 	lvx_text_finish(&halves);
 }
 
+static void openai(const char *text, size_t len, bool translations)
+{
+	struct lvx_openai_config now;
+	struct lvx_openai_message m;
+	struct lvx_error err = {0};
+	lvx_openai_config_init(&now);
+	enum lvx_status st = lvx_openai_parse(&m, &now, translations, &model, text, len, &err);
+	if (st != LVX_OK && !err.msg[0])
+		abort();
+	if (st == LVX_OK && m.type == LVX_OPENAI_UPDATE && m.config.sound.sample_rate < 8000)
+		abort();
+	lvx_openai_message_finish(&m);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -92,6 +107,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 'm':
 		multipart(text, size - 1);
 		break;
+	case 'o':
+	case 't':
+		openai(text, size - 1, data[0] == 't');
+		break;
+	case 'b': {
+		struct lvx_text out = {0};
+		if (lvx_base64_decode(&out, text, size - 1) && out.len > size)
+			abort();
+		lvx_text_finish(&out);
+		break;
+	}
 	case 'c':
 		chunked(text, size - 1);
 		break;

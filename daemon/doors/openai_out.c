@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/doors/openai_out.h"
+
+#include "daemon/doors/transcriptions.h"
+
+#include <string.h>
+
+void lvx_openai_begin(struct lvx_door *d, struct lvx_text *t, const char *type)
+{
+	(void)d;
+	char id[37];
+	lvx_door_uuid(id);
+	lvx_text_printf(t, "{\"type\":\"%s\",\"event_id\":\"event_%s\"", type, id);
+}
+
+void lvx_openai_transcription(
+	struct lvx_door *d, struct lvx_text *t, const struct lvx_openai_config *c)
+{
+	const char *language = lvx_door_caption_language(lvx_door_model(d));
+	lvx_text_printf(t, "{\"model\":");
+	lvx_text_json(t, lvx_door_model(d)->name);
+	lvx_text_printf(t, ",\"language\":");
+	lvx_text_json(t, c->language[0] ? c->language : language);
+	lvx_text_printf(t, ",\"prompt\":");
+	lvx_text_json(t, c->prompt);
+	lvx_text_printf(t, ",\"delay\":null}");
+}
+
+void lvx_openai_send_error(struct lvx_door *d, bool flat, const char *type, const char *code,
+	const char *message, const char *param, const char *event_id)
+{
+	struct lvx_text t = {0};
+	if (flat) {
+		lvx_text_printf(&t, "{\"type\":\"error\",\"error\":");
+		lvx_text_json(&t, message);
+		lvx_text_printf(&t, ",\"code\":");
+		lvx_text_json(&t, code);
+	} else {
+		lvx_openai_begin(d, &t, "error");
+		lvx_text_printf(&t, ",\"error\":{\"type\":\"%s\",\"code\":", type);
+		lvx_text_json(&t, code);
+		lvx_text_printf(&t, ",\"message\":");
+		lvx_text_json(&t, message);
+		lvx_text_printf(&t, ",\"param\":");
+		lvx_text_json(&t, param);
+		lvx_text_printf(&t, ",\"event_id\":");
+		lvx_text_json(&t, event_id);
+		lvx_text_printf(&t, "}");
+	}
+	lvx_text_printf(&t, "}");
+	lvx_door_send(d, &t);
+	lvx_text_finish(&t);
+}
+
+void lvx_openai_refuse(
+	enum lvx_api_code code, const char *why, struct lvx_text *head, struct lvx_text *body)
+{
+	(void)head;
+	lvx_openai_error(body, lvx_api_code_http(code),
+		code == LVX_API_UNAUTHORIZED ? "invalid_api_key" : lvx_api_code_name(code), why);
+}
+
+bool lvx_openai_differ(const struct lvx_openai_config *a, const struct lvx_openai_config *b)
+{
+	return a->sound.encoding != b->sound.encoding ||
+	       a->sound.sample_rate != b->sound.sample_rate ||
+	       strcmp(a->language, b->language) != 0 || strcmp(a->prompt, b->prompt) != 0 ||
+	       strcmp(a->output_language, b->output_language) != 0;
+}
