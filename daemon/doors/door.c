@@ -17,7 +17,7 @@ enum {
 };
 
 static const struct lvx_door_protocol *const protocols[] = {
-	&lvx_door_deepgram, &lvx_door_openai, &lvx_door_translations};
+	&lvx_door_deepgram, &lvx_door_openai, &lvx_door_translations, &lvx_door_vosk};
 
 const struct lvx_door_protocol *lvx_door_find(const char *path)
 {

@@ -83,7 +83,8 @@ struct lvx_door_protocol {
 /* The protocol of a path, or NULL. */
 const struct lvx_door_protocol *lvx_door_find(const char *path);
 
-extern const struct lvx_door_protocol lvx_door_deepgram, lvx_door_openai, lvx_door_translations;
+extern const struct lvx_door_protocol lvx_door_deepgram, lvx_door_openai, lvx_door_translations,
+	lvx_door_vosk;
 
 /* ---- what a protocol may call ---- */
 void *lvx_door_state(struct lvx_door *d);

@@ -11,6 +11,7 @@
 #include "daemon/doors/deepgram.h"
 #include "daemon/doors/openai.h"
 #include "daemon/doors/upload.h"
+#include "daemon/doors/vosk.h"
 
 static const struct lvx_model_info model = {
 	.name = "m",
@@ -285,6 +286,37 @@ static void test_base64(void **state)
 	lvx_text_finish(&t);
 }
 
+static void test_vosk(void **state)
+{
+	(void)state;
+	struct lvx_vosk_config c;
+	enum lvx_vosk_type type;
+	struct lvx_error err;
+	static const char config[] =
+		"{ \"config\" : { \"sample_rate\" : 16000.0, \"words\" : 0,\n"
+		"\"max_alternatives\" : 3, \"phrase_list\" : [\"a b\", \"[unk]\"] } }";
+	lvx_vosk_config_init(&c);
+	assert_int_equal(c.sample_rate, 8000);
+	assert_int_equal(lvx_vosk_parse(&type, &c, config, sizeof(config) - 1, &err), LVX_OK);
+	assert_int_equal(type, LVX_VOSK_CONFIG);
+	assert_int_equal(c.sample_rate, 16000);
+	assert_false(c.words);
+	assert_int_equal(c.alternatives, 3);
+	assert_string_equal(c.prefix, "a b");
+	assert_int_equal(lvx_vosk_parse(&type, &c, "{\"eof\" : 1}", 11, &err), LVX_OK);
+	assert_int_equal(type, LVX_VOSK_EOF);
+	assert_int_equal(lvx_vosk_parse(&type, &c, "{\"reset\" : 1}", 13, &err), LVX_OK);
+	assert_int_equal(type, LVX_VOSK_RESET);
+	static const char *const bad[] = {"", "eof", "{}", "{\"eof\":0}", "{\"x\":1}",
+		"{\"config\":1}", "{\"config\":{\"model\":\"/etc\"}}",
+		"{\"config\":{\"sample_rate\":1}}", "{\"config\":{\"words\":2}}",
+		"{\"config\":{\"phrase_list\":[1]}}"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(
+			lvx_vosk_parse(&type, &c, bad[i], strlen(bad[i]), &err), LVX_EINVAL);
+	assert_int_equal(c.sample_rate, 16000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_common),
 		cmocka_unit_test(test_openai),
 		cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_vosk),
 		cmocka_unit_test(test_chunked),
 		cmocka_unit_test(test_multipart),
 	};

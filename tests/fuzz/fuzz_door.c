@@ -3,6 +3,7 @@
 #include "daemon/doors/deepgram.h"
 #include "daemon/doors/openai.h"
 #include "daemon/doors/upload.h"
+#include "daemon/doors/vosk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (lvx_base64_decode(&out, text, size - 1) && out.len > size)
 			abort();
 		lvx_text_finish(&out);
+		break;
+	}
+	case 'v': {
+		struct lvx_vosk_config config;
+		enum lvx_vosk_type type;
+		lvx_vosk_config_init(&config);
+		if (lvx_vosk_parse(&type, &config, text, size - 1, &err) != LVX_OK && !err.msg[0])
+			abort();
+		if (config.sample_rate < 8000)
+			abort();
 		break;
 	}
 	case 'c':
