@@ -117,9 +117,9 @@ void lvx_door_flush(struct lvx_door *d)
 	}
 	const struct lvx_model_info *model = lvx_door_model(d);
 	int64_t len_us = model->slot_us * (model->delay_slots + LVX_DOOR_FLUSH_SLOTS);
-	size_t frame = 2 * (size_t)d->sound.channels, odd = d->n_bytes % frame;
-	size_t n =
-		(size_t)(len_us * d->sound.sample_rate / 1000000) * frame + (odd ? frame - odd : 0);
+	/* Whole frames, so that a sample that straddles the flush spoils but two. */
+	size_t frame = 2 * (size_t)d->sound.channels;
+	size_t n = (size_t)(len_us * d->sound.sample_rate / 1000000) * frame;
 	char zeros[4096] = {0};
 	d->flushed_us = sent_us(d);
 	for (size_t left = n; left > 0; left -= left < sizeof(zeros) ? left : sizeof(zeros))

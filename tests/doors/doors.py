@@ -32,6 +32,13 @@ class Daemon(lvx.Daemon):
         self.url = self.url.replace("http:", "https:")
         self.context = ssl.create_default_context(cafile=self.cert)
 
+    def __exit__(self, *exc):
+        self.process.terminate()
+        code = self.process.wait(90)
+        log = self.log
+        super().__exit__(*exc)
+        assert code == 0 and "Sanitizer" not in log and "runtime error" not in log, log[-4000:]
+
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=90, context=self.context) as r:
             body = r.read().decode()

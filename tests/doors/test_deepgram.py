@@ -147,6 +147,32 @@ class Deepgram(unittest.TestCase):
 
         asyncio.run(asyncio.wait_for(run(), 60))
 
+    def test_goodbye(self):
+        """A client that vanishes leaves no stream; a daemon that stops says so."""
+        import asyncio
+        import websockets
+
+        async def run():
+            with doors.Daemon() as daemon:
+                url = f"ws://127.0.0.1:{daemon.port}/v1/listen?encoding=linear16&sample_rate=16000"
+                ws = await websockets.connect(url)
+                await ws.send(bytes(64001))
+                await ws.send('{"type":"Finalize"}')
+                self.assertTrue(json.loads(await ws.recv())["from_finalize"])
+                self.assertEqual(len(daemon.get("/api/streams")["streams"]), 1)
+                ws.transport.abort()
+                while daemon.get("/api/streams")["streams"]:
+                    await asyncio.sleep(0.05)
+                async with websockets.connect(url) as ws:
+                    await ws.send(bytes(64000))
+                    while not daemon.get("/api/streams")["streams"]:
+                        await asyncio.sleep(0.05)
+                    daemon.process.terminate()
+                    await asyncio.wait_for(ws.wait_closed(), 20)
+                    self.assertIn(ws.close_code, (1001, 1011))
+
+        asyncio.run(asyncio.wait_for(run(), 60))
+
 
 if __name__ == "__main__":
     lvx.main()
