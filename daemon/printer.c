@@ -85,7 +85,6 @@ static struct followed *follow(struct lvx_printer *p, struct lvx_hub_stream *str
 	p->followed = more;
 	struct followed *f = &more[p->n++];
 	*f = (struct followed){.stream = stream, .reader = {.next = 1, .lanes = UINT32_MAX}};
-	lvx_hub_count_reader(stream, 1);
 	return f;
 }
 
@@ -96,7 +95,6 @@ static void unfollow(struct lvx_printer *p, size_t i)
 		print_line(f, lane);
 		lvx_text_finish(&f->lines[lane]);
 	}
-	lvx_hub_count_reader(f->stream, -1);
 	lvx_hub_unref(f->stream);
 	*f = p->followed[--p->n];
 }
