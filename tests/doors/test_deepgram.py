@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 
 import doors
-import lvx
 
 LINEAR = {"model": "nova-3", "encoding": "linear16", "sample_rate": 16000}
 
@@ -15,7 +14,6 @@ LINEAR = {"model": "nova-3", "encoding": "linear16", "sample_rate": 16000}
 class Deepgram(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        doors.need_node()
         cls.daemon = doors.Daemon("--token", "key-1").__enter__()
         cls.addClassCleanup(cls.daemon.__exit__, None, None, None)
 
@@ -175,4 +173,4 @@ class Deepgram(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    lvx.main()
+    doors.main(wants_node=True)

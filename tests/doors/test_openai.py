@@ -6,7 +6,6 @@ import json
 import unittest
 
 import doors
-import lvx
 
 ITEM = "conversation.item.input_audio_transcription."
 NESTED = {"type": "session.update", "session": {"type": "transcription", "audio": {"input": {
@@ -21,7 +20,6 @@ SILENCE = base64.b64encode(bytes(48000)).decode()
 class OpenAI(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        doors.need_node()
         cls.daemon = doors.Daemon("--token", "key-1", tls=True).__enter__()
         cls.addClassCleanup(cls.daemon.__exit__, None, None, None)
         cls.file = doors.raw(8, 24000)
@@ -166,4 +164,4 @@ class OpenAI(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    lvx.main()
+    doors.main(wants_node=True)

@@ -124,4 +124,4 @@ class Rest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    lvx.main()
+    doors.main()

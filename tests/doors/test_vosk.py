@@ -6,7 +6,6 @@ import unittest
 import wave
 
 import doors
-import lvx
 import websockets
 
 
@@ -130,4 +129,4 @@ class Vosk(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    lvx.main()
+    doors.main()
