@@ -169,31 +169,23 @@ bool lvx_hub_has_ended(struct lvx_hub_stream *s)
 	return ended;
 }
 
-/* Index of the translation lane, or n_lanes. */
-static uint32_t translation_lane(const struct lvx_model_info *model)
-{
-	uint32_t i = 0;
-	while (i < model->n_lanes && strcmp(model->lanes[i].name, "translation") != 0)
-		i++;
-	return i;
-}
-
 /* Fills in what the spec leaves to the hub's defaults. */
 static void complete(const struct lvx_hub *hub, struct lvx_hub_spec *spec)
 {
 	const struct lvx_model_info *model = lvx_engine_model(hub->params.engine);
-	uint32_t lane = translation_lane(model);
+	int lane = lvx_model_info_lane(model, "translation");
+	uint32_t translation = lane >= 0 ? 1u << lane : 0;
 	if (!spec->translate_to)
 		spec->translate_to = hub->params.default_translate_to;
 	if (spec->lanes == 0)
 		spec->lanes = hub->params.default_lanes;
 	if (spec->lanes == 0) {
 		spec->lanes = 1; /* captions */
-		if (spec->translate_to && lane < model->n_lanes)
-			spec->lanes |= 1u << lane;
+		if (spec->translate_to)
+			spec->lanes |= translation;
 	}
 	/* Translation is wanted, but into what? */
-	if (lane < model->n_lanes && (spec->lanes & 1u << lane) && !spec->translate_to &&
+	if ((spec->lanes & translation) && !spec->translate_to &&
 		model->lanes[lane].n_languages > 0)
 		spec->translate_to = model->lanes[lane].languages[0];
 }
@@ -472,7 +464,8 @@ void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
 enum lvx_status lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes, struct lvx_error *err)
 {
 	const struct lvx_model_info *model = lvx_engine_model(s->hub->params.engine);
-	if ((lanes & 1u << translation_lane(model)) && !s->spec.translate_to)
+	int lane = lvx_model_info_lane(model, "translation");
+	if (lane >= 0 && (lanes & 1u << lane) && !s->spec.translate_to)
 		return lvx_fail(err, LVX_EINVAL,
 			"stream '%s' was made without a language to translate to", s->id);
 	pthread_mutex_lock(&s->handle_lock);

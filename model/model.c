@@ -106,10 +106,7 @@ const struct lvx_model_info *lvx_model_info(const struct lvx_model *m)
 
 int lvx_model_lane(const struct lvx_model *m, const char *name)
 {
-	for (uint32_t i = 0; i < m->info.n_lanes; i++)
-		if (strcmp(m->info.lanes[i].name, name) == 0)
-			return (int)i;
-	return -1;
+	return lvx_model_info_lane(&m->info, name);
 }
 
 int lvx_model_condition(const struct lvx_model *m, const char *name)

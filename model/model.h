@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { LVX_LANES_MAX = 4, LVX_ACTIVITY_MAX = 4, LVX_CONDITIONS_MAX = 32 };
 
@@ -44,6 +45,13 @@ void lvx_model_destroy(struct lvx_model *model);
 const struct lvx_model_info *lvx_model_info(const struct lvx_model *model);
 
 /* Index of a lane or condition by name, or -1. */
+static inline int lvx_model_info_lane(const struct lvx_model_info *info, const char *name)
+{
+	for (uint32_t i = 0; i < info->n_lanes; i++)
+		if (strcmp(info->lanes[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
 int lvx_model_lane(const struct lvx_model *model, const char *name);
 int lvx_model_condition(const struct lvx_model *model, const char *name);
 

@@ -16,20 +16,14 @@ const char *lvx_door_arg(const char *arg, const char *name)
 
 uint32_t lvx_door_lane(const struct lvx_model_info *model, const char *name)
 {
-	for (uint32_t i = 0; i < model->n_lanes; i++) {
-		if (strcmp(model->lanes[i].name, name) == 0)
-			return 1u << i;
-	}
-	return 0;
+	int lane = lvx_model_info_lane(model, name);
+	return lane >= 0 ? 1u << lane : 0;
 }
 
 static const struct lvx_lane_info *caption_lane(const struct lvx_model_info *model)
 {
-	for (uint32_t i = 0; i < model->n_lanes; i++) {
-		if (strcmp(model->lanes[i].name, "caption") == 0)
-			return &model->lanes[i];
-	}
-	return NULL;
+	int lane = lvx_model_info_lane(model, "caption");
+	return lane >= 0 ? &model->lanes[lane] : NULL;
 }
 
 const char *lvx_door_caption_language(const struct lvx_model_info *model)

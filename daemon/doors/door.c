@@ -88,11 +88,6 @@ void lvx_door_close(struct lvx_door *d, int code, const char *reason)
 	want_write(d);
 }
 
-bool lvx_door_is_closing(const struct lvx_door *d)
-{
-	return d->close_code != 0;
-}
-
 int64_t lvx_door_idle_us(const struct lvx_door *d)
 {
 	return lvx_now_us() - d->last_rx_us;

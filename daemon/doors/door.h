@@ -94,7 +94,6 @@ const char *lvx_door_id(const struct lvx_door *d); /* a random UUID */
 void lvx_door_send(struct lvx_door *d, struct lvx_text *t);
 /* When all was sent. The first close stays. */
 void lvx_door_close(struct lvx_door *d, int code, const char *reason);
-bool lvx_door_is_closing(const struct lvx_door *d);
 /* Since when nothing has come although we read. */
 int64_t lvx_door_idle_us(const struct lvx_door *d);
 /* Counts; too many and the connection is closed with 1008. */

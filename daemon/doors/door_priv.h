@@ -62,7 +62,6 @@ struct lvx_door {
 /* sound.c */
 void lvx_door_pump(struct lvx_door *d);  /* held to the hub */
 void lvx_door_drain(struct lvx_door *d); /* the hub's events to the protocol */
-void lvx_door_look(struct lvx_door *d);  /* what the model has heard meanwhile */
 void lvx_door_tick_sound(struct lvx_door *d);
 void lvx_door_leave(struct lvx_door *d); /* the connection is gone */
 

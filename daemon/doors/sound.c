@@ -48,16 +48,6 @@ static void fold_cut(struct lvx_door *d)
 
 /* ---- marks ---- */
 
-static void on_look(lws_sorted_usec_list_t *sul)
-{
-	struct lvx_door *d = lws_container_of(sul, struct lvx_door, sul);
-	lvx_door_drain(d);
-	lvx_door_look(d);
-	if (d->n_marks > 0)
-		lws_sul_schedule(d->server->context, 0, sul, on_look, LOOK_US);
-	lvx_door_set_reading(d);
-}
-
 static void reach_mark(struct lvx_door *d)
 {
 	uint32_t n = d->marks[0].n;
@@ -68,7 +58,8 @@ static void reach_mark(struct lvx_door *d)
 		d->protocol->on_heard(d);
 }
 
-void lvx_door_look(struct lvx_door *d)
+/* What has the model heard meanwhile? */
+static void look(struct lvx_door *d)
 {
 	struct lvx_hub_info info;
 	if (d->n_marks == 0 || d->n_replies >= LVX_DOOR_REPLIES_MAX)
@@ -78,6 +69,16 @@ void lvx_door_look(struct lvx_door *d)
 	lvx_door_drain(d);
 	while (d->n_marks > 0 && (d->ended || d->marks[0].stream_us <= info.stream.heard_us))
 		reach_mark(d);
+}
+
+static void on_look(lws_sorted_usec_list_t *sul)
+{
+	struct lvx_door *d = lws_container_of(sul, struct lvx_door, sul);
+	lvx_door_drain(d);
+	look(d);
+	if (d->n_marks > 0)
+		lws_sul_schedule(d->server->context, 0, sul, on_look, LOOK_US);
+	lvx_door_set_reading(d);
 }
 
 static void add_mark(struct lvx_door *d, int64_t stream_us, bool is_cut)

@@ -69,12 +69,10 @@ static void on_open(struct lvx_door *d, const struct lvx_door_args *args)
 	const struct lvx_model_info *model = lvx_door_model(d);
 	(void)args;
 	lvx_openai_config_init(&s->config);
-	for (uint32_t i = 0; i < model->n_lanes; i++) {
-		if (strcmp(model->lanes[i].name, "translation") == 0 &&
-			model->lanes[i].n_languages > 0)
-			snprintf(s->config.output_language, sizeof(s->config.output_language),
-				"%.15s", model->lanes[i].languages[0]);
-	}
+	int lane = lvx_model_info_lane(model, "translation");
+	if (lane >= 0 && model->lanes[lane].n_languages > 0)
+		snprintf(s->config.output_language, sizeof(s->config.output_language), "%.15s",
+			model->lanes[lane].languages[0]);
 	send_session(d, "session.created");
 }
 
