@@ -5,6 +5,7 @@
 #include "base/clock.h"
 
 #include <libavutil/channel_layout.h>
+#include <libavutil/common.h>
 #include <libavutil/pixdesc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,11 +211,13 @@ static void tell_unit(struct lvx_push_av *av, enum lvx_medium medium)
 	av->push->cb.on_unit(av->push->cb.user, &unit);
 }
 
+/* Times are a stranger's: what overflows saturates. */
 static int64_t packet_end_us(const struct lvx_push_av *av, const AVPacket *p)
 {
 	AVRational base = av->track[LVX_SOUND].stream->time_base;
-	return p->pts == AV_NOPTS_VALUE ? INT64_MIN
-					: av_rescale_q(p->pts + p->duration, base, AV_TIME_BASE_Q);
+	return p->pts == AV_NOPTS_VALUE
+		       ? INT64_MIN
+		       : av_rescale_q(av_sat_add64(p->pts, p->duration), base, AV_TIME_BASE_Q);
 }
 
 /* Decodes the sound that has waited long enough; all of it at the end. */
@@ -222,14 +225,15 @@ static enum lvx_status release_sound(struct lvx_push_av *av, bool all)
 {
 	enum lvx_status st = LVX_OK;
 	while (av->n_held > 0 && st == LVX_OK) {
-		AVPacket *p = av->held[av->first_held];
+		AVPacket **p = &av->held[av->first_held];
 		AVPacket *last = av->held[(av->first_held + av->n_held - 1) % HELD_MAX];
-		int64_t end_us = packet_end_us(av, p);
+		int64_t end_us = packet_end_us(av, *p);
+		int64_t held_us = av_sat_sub64(packet_end_us(av, last), end_us);
 		if (!all && av->n_held < HELD_MAX && end_us > av->picture_us &&
-			packet_end_us(av, last) - end_us <= held_max_us)
+			held_us <= held_max_us)
 			break;
-		st = decode(av, LVX_SOUND, p);
-		av_packet_free(&av->held[av->first_held]);
+		st = decode(av, LVX_SOUND, *p);
+		av_packet_free(p);
 		av->first_held = (av->first_held + 1) % HELD_MAX;
 		av->n_held--;
 	}
