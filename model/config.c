@@ -204,7 +204,7 @@ static void read_lanes(struct reader *r, const json_t *root, struct lvx_config *
 				json_object_get(o, "language"), "language");
 			continue;
 		}
-		const json_t *list = array(r, o, "languages", 1, 8);
+		const json_t *list = array(r, o, "languages", 1, LVX_LANGUAGES_MAX);
 		lane->n_languages = (uint32_t)json_array_size(list);
 		for (uint32_t k = 0; k < lane->n_languages && r->status == LVX_OK; k++)
 			copy_name(r, lane->languages[k], sizeof(lane->languages[k]),
@@ -227,6 +227,32 @@ static void read_heads(struct reader *r, const json_t *root, struct lvx_config *
 	for (uint32_t i = 0; i < c->n_conditions && r->status == LVX_OK; i++)
 		copy_name(r, c->conditions[i], sizeof(c->conditions[i]), json_array_get(list, i),
 			"conditions");
+}
+
+/*
+ * What the translation lane can speak is what the row can be told to: each to:LANG of the
+ * conditions. Where there is none, the lane's own list stands.
+ */
+static void read_targets(struct reader *r, struct lvx_config *c)
+{
+	struct lvx_lane_info *lane = NULL;
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < c->n_lanes; i++)
+		if (strcmp(c->lanes[i].name, "translation") == 0)
+			lane = &c->lanes[i];
+	for (uint32_t i = 0; i < c->n_conditions && lane && r->status == LVX_OK; i++) {
+		const char *language = c->conditions[i] + 3;
+		if (strncmp(c->conditions[i], "to:", 3) != 0)
+			continue;
+		size_t len = strlen(language);
+		check(r, n < LVX_LANGUAGES_MAX, "'conditions' has more than 8 languages 'to:'");
+		check(r, len > 0 && len < sizeof(lane->languages[0]),
+			"a language of 'conditions' must have 1 to 11 characters");
+		if (r->status == LVX_OK)
+			memcpy(lane->languages[n++], language, len + 1);
+	}
+	if (lane && n > 0)
+		lane->n_languages = n;
 }
 
 static void read_root(struct reader *r, const json_t *root, struct lvx_config *c)
@@ -259,6 +285,7 @@ static void read_root(struct reader *r, const json_t *root, struct lvx_config *c
 		"'slot_ms' does not match 'frames_per_slot' x 'hop_length'");
 	read_lanes(r, root, c);
 	read_heads(r, root, c);
+	read_targets(r, c);
 }
 
 enum lvx_status lvx_config_parse(struct lvx_config *out, const char *where, const char *json,

@@ -45,6 +45,8 @@ enum lvx_status lvx_delayed_init(struct lvx_delayed *d, const struct lvx_model *
 	uint32_t lanes, const char *translate_to, struct lvx_error *err)
 {
 	*d = (struct lvx_delayed){.model = model, .row = row, .to = -1};
+	int caption = lvx_model_lane(model, "caption");
+	d->caption = caption >= 0 ? 1u << caption : 0;
 	d->style = lvx_model_condition(model, "style:cased");
 	enum lvx_status st = find_language(d, translate_to, err);
 	if (st != LVX_OK)
@@ -62,9 +64,8 @@ void lvx_delayed_set_lanes(struct lvx_delayed *d, uint32_t lanes)
 		lanes &= ~(1u << translation);
 	d->lanes = d->computed = lanes;
 	/* What is translated are the captions, whether somebody reads them or not. */
-	int caption = lvx_model_lane(d->model, "caption");
-	if (caption >= 0 && (lanes & d->translation))
-		d->computed |= 1u << caption;
+	if (lanes & d->translation)
+		d->computed |= d->caption;
 	for (uint32_t i = 0; i < LVX_LANES_MAX; i++)
 		if (!(d->computed >> i & 1))
 			d->fed[i] = d->model->config.pad_token;
@@ -115,7 +116,29 @@ void lvx_delayed_slot(const struct lvx_delayed *d, const float *values, struct l
 	run->n = 1;
 	run->features = values;
 	run->tokens = d->fed;
-	run->want_lanes = d->computed;
+	run->want_lanes = d->given ? d->computed & ~d->caption : d->computed;
+}
+
+/* The index of a lane by its bit; LVX_LANES_MAX for none. */
+static uint32_t lane_of(uint32_t bit)
+{
+	uint32_t i = 0;
+	while (i < LVX_LANES_MAX && !(bit >> i & 1))
+		i++;
+	return i;
+}
+
+void lvx_delayed_follow(struct lvx_delayed *d, int32_t token)
+{
+	uint32_t i = lane_of(d->caption);
+	d->given = token >= 0 && i < LVX_LANES_MAX;
+	if (d->given)
+		d->fed[i] = token;
+}
+
+int32_t lvx_delayed_caption(const struct lvx_delayed *d)
+{
+	return d->computed & d->caption ? d->fed[lane_of(d->caption)] : -1;
 }
 
 void lvx_delayed_took(struct lvx_delayed *d, const struct lvx_run *run, const struct lvx_output *o)

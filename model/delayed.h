@@ -18,6 +18,8 @@ struct lvx_delayed {
 	uint32_t lanes;             /* those that are on */
 	uint32_t computed;          /* and those that they build on: a translation on the captions */
 	int32_t fed[LVX_LANES_MAX]; /* for the next slot */
+	uint32_t caption;           /* that lane's bit, or 0 */
+	bool given;                 /* the captions come from another row: lvx_delayed_follow */
 	uint32_t translation;       /* that lane's bit, 0: there is none, or no language for it */
 	int32_t style, to;          /* conditions, -1: the model has none such */
 	int32_t conditions[2];
@@ -38,6 +40,13 @@ void lvx_delayed_prefix(
 	const struct lvx_delayed *d, const int32_t *tokens, uint32_t n, struct lvx_run *run);
 void lvx_delayed_picture(const struct lvx_delayed *d, const float *values, struct lvx_run *run);
 void lvx_delayed_slot(const struct lvx_delayed *d, const float *values, struct lvx_run *run);
+/*
+ * What the captions feed into the next slot comes from another row, which hears the same:
+ * token, or -1: that row makes none, so this one makes those that its lanes build on.
+ */
+void lvx_delayed_follow(struct lvx_delayed *d, int32_t token);
+/* What the captions feed into the next slot; -1: this row does not make them. */
+int32_t lvx_delayed_caption(const struct lvx_delayed *d);
 /* The slot's output is there: what it said is fed to the next. */
 void lvx_delayed_took(struct lvx_delayed *d, const struct lvx_run *run, const struct lvx_output *o);
 

@@ -16,13 +16,13 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LVX_LANES_MAX = 4, LVX_ACTIVITY_MAX = 4, LVX_CONDITIONS_MAX = 32 };
+enum { LVX_LANES_MAX = 4, LVX_LANGUAGES_MAX = 8, LVX_ACTIVITY_MAX = 4, LVX_CONDITIONS_MAX = 32 };
 
 struct lvx_model;
 
 struct lvx_lane_info {
 	char name[24];		   /* "caption", "translation", "description" */
-	char languages[8][12];	   /* what it can speak */
+	char languages[LVX_LANGUAGES_MAX][12]; /* what it can speak */
 	uint32_t n_languages;
 };
 

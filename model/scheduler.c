@@ -11,12 +11,17 @@
  * is told. After a gap longer than the audio window the row starts anew, prefix
  * included; after a shorter one it goes on, and so does a word that a gap
  * shorter than the delay cuts.
+ *
+ * A further row runs what the row that it follows has put into a batch, mostly in
+ * the same batch. Where it is so late that the trail is full (its pictures wait),
+ * the other waits for it: a row that hears everything is slower, not another text.
  */
 #include "model/scheduler.h"
 
 #include "model/delayed.h"
 #include "model/model_priv.h"
 #include "model/script.h"
+#include "model/trail.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,6 +32,7 @@ enum {
 	TAIL_MORE = 50,  /* slots beyond the delay for what is still to be said */
 	LONG_SHARE = 4,  /* one in so many of the long runs that wait goes into a batch */
 };
+#define NOBODY UINT32_MAX
 
 struct row {
 	enum { ROW_FREE, ROW_RUNS, ROW_TAIL, ROW_DONE } state;
@@ -37,13 +43,19 @@ struct row {
 	int32_t *prefix; /* [max_prefix] */
 	uint32_t n_prefix;
 	bool prefix_due;
-	float *values; /* what item says */
+	float *values; /* what the feed gave */
 	struct lvx_feed_item item;
+	const float *input; /* what item says */
 	bool has_item; /* not worked off yet */
 	bool heard;    /* a slot, since the context was empty */
 	bool ready;    /* there is a run for this batch */
 	bool ending;   /* the tail's reason: the end, not a gap */
 	uint32_t tail_run, tail_max;
+	struct lvx_trail *trail; /* others follow, else NULL */
+	bool left_trail;	 /* this input is in it */
+	uint32_t of;		 /* follows this row, or NOBODY */
+	uint64_t next;		 /* of its trail */
+	bool in_batch;
 };
 
 struct lvx_scheduler {
@@ -51,6 +63,7 @@ struct lvx_scheduler {
 	struct lvx_runner *runner;
 	struct row *rows;
 	uint32_t n_rows, max_positions;
+	size_t n_values; /* of an input, at most */
 	uint32_t first_slot, first_long; /* whose turn it is */
 	float *silence;                  /* a slot */
 	float *values;                   /* all the rows' */
@@ -87,6 +100,7 @@ enum lvx_status lvx_scheduler_create(struct lvx_scheduler **out, const struct lv
 	s->runner = runner;
 	s->n_rows = n_rows;
 	s->max_positions = lvx_runner_max_positions(runner);
+	s->n_values = room;
 	size_t max_prefix = model->info.max_prefix;
 	s->rows = calloc(n_rows, sizeof(*s->rows));
 	s->silence = calloc(slot, sizeof(*s->silence));
@@ -102,6 +116,7 @@ enum lvx_status lvx_scheduler_create(struct lvx_scheduler **out, const struct lv
 	for (uint32_t i = 0; i < n_rows; i++) {
 		s->rows[i].values = s->values + i * room;
 		s->rows[i].prefix = s->prefixes + i * max_prefix;
+		s->rows[i].of = NOBODY;
 	}
 	*out = s;
 	return LVX_OK;
@@ -111,6 +126,8 @@ void lvx_scheduler_destroy(struct lvx_scheduler *s)
 {
 	if (!s)
 		return;
+	for (uint32_t i = 0; s->rows && i < s->n_rows; i++)
+		free(s->rows[i].trail);
 	free(s->rows);
 	free(s->silence);
 	free(s->values);
@@ -146,6 +163,25 @@ static void set_prefix(struct lvx_scheduler *s, struct row *row, const char *tex
 	row->prefix_due = row->n_prefix > 0;
 }
 
+/* A further row begins with what comes next. */
+static enum lvx_status follow(struct lvx_scheduler *s, struct row *row,
+	const struct lvx_row_params *p, struct lvx_error *err)
+{
+	struct row *of = p->of < s->n_rows ? &s->rows[p->of] : NULL;
+	if (!of || of->state == ROW_FREE || of->state == ROW_DONE || of->of != NOBODY)
+		return lvx_fail(err, LVX_EINVAL, "row %u cannot be followed", p->of);
+	if (p->lanes & row->policy.caption)
+		return lvx_fail(err, LVX_EINVAL, "a further row makes no captions");
+	if (!of->trail && !(of->trail = lvx_trail_create(s->n_values)))
+		return lvx_fail(err, LVX_ENOMEM, "scheduler: out of memory");
+	row->of = p->of;
+	row->next = of->trail->n;
+	row->n_prefix = of->n_prefix;
+	memcpy(row->prefix, of->prefix, of->n_prefix * sizeof(*row->prefix));
+	row->prefix_due = row->n_prefix > 0;
+	return LVX_OK;
+}
+
 enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_params *p,
 	uint32_t *out, struct lvx_error *err)
 {
@@ -162,11 +198,15 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 		lvx_delayed_init(&row->policy, s->model, i, p->lanes, p->translate_to, err);
 	if (st != LVX_OK)
 		return st;
+	row->of = NOBODY;
+	if (!p->follows)
+		set_prefix(s, row, p->prefix);
+	else if ((st = follow(s, row, p, err)) != LVX_OK)
+		return st;
 	lvx_script_init(&row->script, s->model, p->on_event, p->user);
-	set_prefix(s, row, p->prefix);
 	row->feed = p->feed;
 	row->user = p->user;
-	row->has_item = row->heard = row->ready = false;
+	row->has_item = row->heard = row->ready = row->left_trail = false;
 	row->state = ROW_RUNS;
 	lvx_runner_reset_row(s->runner, i);
 	*out = i;
@@ -175,8 +215,25 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 
 void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row)
 {
-	if (row < s->n_rows)
-		s->rows[row].state = ROW_FREE;
+	if (row >= s->n_rows || s->rows[row].state == ROW_FREE)
+		return;
+	uint32_t of = s->rows[row].of;
+	s->rows[row].state = ROW_FREE;
+	s->rows[row].of = NOBODY;
+	bool followed = false;
+	for (uint32_t i = 0; i < s->n_rows; i++) {
+		struct row *other = &s->rows[i];
+		followed |= of != NOBODY && other->of == of;
+		if (other->of == row) { /* nothing more comes */
+			other->state = ROW_DONE;
+			other->of = NOBODY;
+		}
+	}
+	if (!followed) {
+		struct row *last = &s->rows[of == NOBODY ? row : of];
+		free(last->trail);
+		last->trail = NULL;
+	}
 }
 
 void lvx_scheduler_set_lanes(struct lvx_scheduler *s, uint32_t index, uint32_t lanes)
@@ -190,6 +247,41 @@ void lvx_scheduler_set_lanes(struct lvx_scheduler *s, uint32_t index, uint32_t l
 			lvx_script_drop_lane(&row->script, i);
 }
 
+/* ---- the trail ---- */
+
+/* Those that follow have taken so much that a gap and a run can be added. */
+static bool trail_has_room(const struct lvx_scheduler *s, uint32_t index)
+{
+	const struct lvx_trail *t = s->rows[index].trail;
+	for (uint32_t i = 0; t && i < s->n_rows; i++) {
+		const struct row *row = &s->rows[i];
+		if (row->of == index && row->state != ROW_DONE &&
+			t->n - row->next > LVX_TRAIL_ENTRIES - 2)
+			return false;
+	}
+	return true;
+}
+
+/* The run that goes into the batch, for those that follow. */
+static void leave_run(struct row *row, const struct lvx_run *run)
+{
+	if (!row->trail || row->left_trail || run->kind == LVX_RUN_PREFIX)
+		return;
+	struct lvx_trail_entry e = {.kind = run->kind == LVX_RUN_PICTURE ? LVX_TRAIL_PICTURE
+					    : row->state == ROW_TAIL	 ? LVX_TRAIL_SILENCE
+									 : LVX_TRAIL_SLOT,
+		.pts_us = row->item.pts_us,
+		.caption = lvx_delayed_caption(&row->policy)};
+	lvx_trail_add(row->trail, &e, e.kind == LVX_TRAIL_SILENCE ? NULL : row->input);
+	row->left_trail = true;
+}
+
+static void leave_mark(struct row *row, const struct lvx_trail_entry *e)
+{
+	if (row->trail)
+		lvx_trail_add(row->trail, e, NULL);
+}
+
 /* ---- gaps and the end ---- */
 
 static void begin_tail(const struct lvx_scheduler *s, struct row *row, bool ending, int64_t max)
@@ -201,17 +293,13 @@ static void begin_tail(const struct lvx_scheduler *s, struct row *row, bool endi
 	row->state = ROW_TAIL;
 }
 
-/* The gap is worked off: what follows it is next. */
-static void end_gap(struct lvx_scheduler *s, struct row *row)
+/* What comes next is at pts_us. */
+static void pass_gap(
+	struct lvx_scheduler *s, struct row *row, int64_t pts_us, int64_t gap_us, bool anew)
 {
-	const struct lvx_model_info *info = &s->model->info;
-	int64_t gap_us = row->item.gap_us, pts_us = row->item.pts_us;
-	bool anew = row->heard && gap_us > (int64_t)info->window_slots * info->slot_us;
 	if (anew)
 		lvx_script_flush(&row->script);
 	lvx_script_gap(&row->script, pts_us - gap_us, pts_us);
-	row->item.gap_us = 0;
-	row->state = ROW_RUNS;
 	if (anew) {
 		lvx_runner_reset_row(s->runner, row->policy.row);
 		lvx_delayed_restart(&row->policy);
@@ -221,10 +309,35 @@ static void end_gap(struct lvx_scheduler *s, struct row *row)
 	}
 }
 
+/* The gap is worked off: what follows it is next. */
+static void end_gap(struct lvx_scheduler *s, struct row *row)
+{
+	const struct lvx_model_info *info = &s->model->info;
+	int64_t gap_us = row->item.gap_us, pts_us = row->item.pts_us;
+	bool anew = row->heard && gap_us > (int64_t)info->window_slots * info->slot_us;
+	row->item.gap_us = 0;
+	row->state = ROW_RUNS;
+	leave_mark(row, &(struct lvx_trail_entry){.kind = LVX_TRAIL_GAP,
+				.pts_us = pts_us,
+				.gap_us = gap_us,
+				.anew = anew});
+	pass_gap(s, row, pts_us, gap_us, anew);
+}
+
 static void end_row(struct row *row)
 {
 	row->state = ROW_DONE;
+	leave_mark(row, &(struct lvx_trail_entry){.kind = LVX_TRAIL_END});
 	lvx_script_end(&row->script);
+}
+
+/* There is nothing more to hear; what was heard is still to be said. */
+static void end_input(const struct lvx_scheduler *s, struct row *row)
+{
+	if (row->heard)
+		begin_tail(s, row, true, INT64_MAX);
+	else
+		end_row(row);
 }
 
 /* A slot of silence is done. */
@@ -246,6 +359,39 @@ static void step_tail(struct lvx_scheduler *s, struct row *row)
 
 /* ---- a tick ---- */
 
+/* The next input of a row that follows another. */
+static bool get_followed(struct lvx_scheduler *s, struct row *row)
+{
+	struct lvx_trail *t = s->rows[row->of].trail;
+	const struct lvx_trail_entry *e = NULL;
+	for (;; row->next++) {
+		if (row->next == t->n)
+			return row->prefix_due;
+		e = &t->entries[row->next % LVX_TRAIL_ENTRIES];
+		if (e->kind == LVX_TRAIL_GAP)
+			pass_gap(s, row, e->pts_us, e->gap_us, e->anew && row->heard);
+		else if (e->kind != LVX_TRAIL_SILENCE || row->heard)
+			break;
+	}
+	if (row->prefix_due)
+		return true;
+	if (e->kind == LVX_TRAIL_END) {
+		/* Who makes the captions has said all. */
+		if (row->policy.given)
+			lvx_delayed_follow(&row->policy, s->model->config.pad_token);
+		end_input(s, row);
+		return row->state == ROW_TAIL;
+	}
+	bool silence = e->kind == LVX_TRAIL_SILENCE;
+	row->has_item = true;
+	row->item.kind = e->kind == LVX_TRAIL_PICTURE ? LVX_FEED_PICTURE : LVX_FEED_SLOT;
+	row->item.pts_us = silence ? LVX_NOT_TIMED : e->pts_us;
+	row->input = silence ? s->silence : lvx_trail_values(t, row->next);
+	if (e->kind != LVX_TRAIL_PICTURE)
+		lvx_delayed_follow(&row->policy, e->caption);
+	return true;
+}
+
 /* Gets the next input of a row. False: none is ready. */
 static bool get_input(struct lvx_scheduler *s, struct row *row)
 {
@@ -255,18 +401,18 @@ static bool get_input(struct lvx_scheduler *s, struct row *row)
 		return false;
 	if (row->has_item)
 		return true;
+	if (row->of != NOBODY)
+		return get_followed(s, row);
 	row->item = (struct lvx_feed_item){.kind = LVX_FEED_SLOT};
 	enum lvx_status st = row->feed(row->user, &row->item, row->values);
 	if (st == LVX_AGAIN)
 		return false;
 	if (st != LVX_OK) {
-		if (row->heard)
-			begin_tail(s, row, true, INT64_MAX);
-		else
-			end_row(row);
+		end_input(s, row);
 		return row->state == ROW_TAIL;
 	}
 	row->has_item = true;
+	row->input = row->values;
 	if (row->item.kind == LVX_FEED_SLOT && row->item.gap_us > 0) {
 		int64_t slots = row->item.gap_us / s->model->info.slot_us;
 		if (row->heard && slots > 0)
@@ -292,13 +438,14 @@ static bool put(struct lvx_scheduler *s, struct row *row)
 	else if (row->prefix_due)
 		lvx_delayed_prefix(&row->policy, row->prefix, row->n_prefix, run);
 	else if (row->item.kind == LVX_FEED_PICTURE)
-		lvx_delayed_picture(&row->policy, row->values, run);
+		lvx_delayed_picture(&row->policy, row->input, run);
 	else
-		lvx_delayed_slot(&row->policy, row->values, run);
+		lvx_delayed_slot(&row->policy, row->input, run);
 	if (run->n > s->room)
 		return false;
 	s->room -= run->n;
 	s->n_runs++;
+	leave_run(row, run);
 	return true;
 }
 
@@ -314,6 +461,7 @@ static void put_kind(struct lvx_scheduler *s, bool long_runs, uint32_t max, uint
 		if (!put(s, row))
 			return;
 		row->ready = false;
+		row->in_batch = true;
 		*first = (i + 1) % s->n_rows;
 		max--;
 	}
@@ -322,6 +470,9 @@ static void put_kind(struct lvx_scheduler *s, bool long_runs, uint32_t max, uint
 static void took(struct lvx_scheduler *s, const struct lvx_run *run, const struct lvx_output *o)
 {
 	struct row *row = &s->rows[run->row];
+	if (row->of != NOBODY && row->state == ROW_RUNS && run->kind != LVX_RUN_PREFIX)
+		row->next++;
+	row->left_trail = false;
 	switch (run->kind) {
 	case LVX_RUN_PREFIX:
 		row->prefix_due = false;
@@ -337,10 +488,24 @@ static void took(struct lvx_scheduler *s, const struct lvx_run *run, const struc
 			break;
 		}
 		row->has_item = false;
-		row->heard = true;
+		row->heard = row->heard || row->item.pts_us != LVX_NOT_TIMED;
 		lvx_script_slot(&row->script, row->policy.lanes, o, row->item.pts_us);
 		break;
 	}
+}
+
+/* What these rows follow has just gone into the batch; they go with it. */
+static bool get_more(struct lvx_scheduler *s)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < s->n_rows; i++) {
+		struct row *row = &s->rows[i];
+		if (row->of == NOBODY || row->ready || row->in_batch)
+			continue;
+		row->ready = get_input(s, row);
+		any |= row->ready;
+	}
+	return any;
 }
 
 enum lvx_status lvx_scheduler_tick(struct lvx_scheduler *s, uint32_t *n_done)
@@ -350,12 +515,15 @@ enum lvx_status lvx_scheduler_tick(struct lvx_scheduler *s, uint32_t *n_done)
 	s->n_runs = 0;
 	s->room = s->max_positions;
 	for (uint32_t i = 0; i < s->n_rows; i++) {
-		s->rows[i].ready = get_input(s, &s->rows[i]);
+		s->rows[i].in_batch = false;
+		s->rows[i].ready = trail_has_room(s, i) && get_input(s, &s->rows[i]);
 		n_long += s->rows[i].ready && is_long(&s->rows[i]);
 	}
 	/* One long run first, so that slots never keep it out for good. */
 	put_kind(s, true, 1, &s->first_long);
 	put_kind(s, false, s->n_rows, &s->first_slot);
+	if (get_more(s))
+		put_kind(s, false, s->n_rows, &s->first_slot);
 	if (n_long > LONG_SHARE)
 		put_kind(s, true, (n_long - 1) / LONG_SHARE, &s->first_long);
 	if (s->n_runs == 0)

@@ -53,6 +53,14 @@ struct lvx_row_params {
 	const char *translate_to; /* NULL: that lane stays off; or a language of it */
 	const char *prefix;	  /* NULL, or a title and names (UTF-8) to pin before slot 0: the
 				   * first words that fit into max_prefix tokens */
+	/*
+	 * A further row of the row `of` (which must not follow one itself): from now on it
+	 * hears what that one hears (feed is not used), with its prefix (so is prefix), and
+	 * is fed that one's caption tokens where it makes them. It changes nothing there. Not
+	 * the caption lane. It ends after that one, or at once when that one is removed.
+	 */
+	bool follows;
+	uint32_t of;
 	lvx_feed_fn feed;
 	lvx_event_fn on_event;	  /* on the model thread, inside tick; must not block */
 	void *user;		  /* for both */

@@ -200,6 +200,11 @@ static void test_config(void **state)
 		{"\"activity\": [\"speech\", ", "\"activity\": [\"music\", ", "'activity'",
 			LVX_EINVAL},
 		{"\"conditions\": [", "\"conditions\": [[], ", "'conditions'", LVX_EINVAL},
+		{"\"to:fr\"", "\"to:\"", "1 to 11", LVX_EINVAL},
+		{"\"to:fr\"", "\"to:abcdefghijkl\"", "1 to 11", LVX_EINVAL},
+		{"\"to:fr\"",
+			"\"to:a\",\"to:b\",\"to:c\",\"to:d\",\"to:e\",\"to:f\",\"to:g\",\"to:h\"",
+			"more than 8 languages", LVX_EINVAL},
 		{"\"streaming\": {", "\"streaming\": 7, \"x\": {", "'streaming' must be an object",
 			LVX_EINVAL},
 	};
