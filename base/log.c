@@ -4,6 +4,7 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,12 @@
 #include <unistd.h>
 
 static _Atomic int g_level = -1;
+
+static struct {
+	pthread_mutex_t lock;
+	uint64_t n; /* {lock} how many there were */
+	struct lvx_log_entry entries[LVX_LOG_KEPT];
+} g_kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
@@ -43,9 +50,31 @@ static int current_level(void)
 	return (int)parsed;
 }
 
+static void keep(enum lvx_log_level level, const char *message)
+{
+	pthread_mutex_lock(&g_kept.lock);
+	struct lvx_log_entry *e = &g_kept.entries[g_kept.n % LVX_LOG_KEPT];
+	e->n = ++g_kept.n;
+	e->wall_us = lvx_wall_us();
+	e->level = level;
+	snprintf(e->message, sizeof(e->message), "%s", message);
+	pthread_mutex_unlock(&g_kept.lock);
+}
+
+size_t lvx_log_kept(struct lvx_log_entry out[LVX_LOG_KEPT])
+{
+	pthread_mutex_lock(&g_kept.lock);
+	size_t n = g_kept.n < LVX_LOG_KEPT ? (size_t)g_kept.n : LVX_LOG_KEPT;
+	for (size_t i = 0; i < n; i++)
+		out[i] = g_kept.entries[(g_kept.n - n + i) % LVX_LOG_KEPT];
+	pthread_mutex_unlock(&g_kept.lock);
+	return n;
+}
+
 void lvx_log_(enum lvx_log_level level, const char *file, int line, const char *fmt, ...)
 {
-	if ((int)level > current_level())
+	bool kept = level <= LVX_LOG_WARN, shown = (int)level <= current_level();
+	if (!kept && !shown)
 		return;
 	const char *slash = strrchr(file, '/');
 	int64_t now_us = lvx_now_us();
@@ -68,6 +97,11 @@ void lvx_log_(enum lvx_log_level level, const char *file, int line, const char *
 		if ((unsigned char)buf[i] < 0x20 || buf[i] == 0x7f)
 			buf[i] = ' ';
 	}
+	buf[len] = '\0';
+	if (kept)
+		keep(level, buf + n);
+	if (!shown)
+		return;
 	buf[len++] = '\n';
 	ssize_t w = write(STDERR_FILENO, buf, len);
 	(void)w;

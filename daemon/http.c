@@ -54,21 +54,29 @@ static void header(struct lws *wsi, enum lws_token_indexes token, char *out, siz
 		out[0] = '\0';
 }
 
-static bool token_fits(struct lvx_server *server, struct lws *wsi)
+/* Whom a request wants to come from. An operator may do all that a viewer may. */
+enum who { ANYONE, VIEWER, OPERATOR };
+
+static bool token_fits(struct lvx_server *server, struct lws *wsi, enum who who)
 {
+	const struct lvx_server_params *p = &server->params;
 	char value[600];
 	header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, value, sizeof(value));
 	const char *given = lvx_auth_bearer(value);
 	if (!given)
 		given = lws_get_urlarg_by_name(wsi, "token=", value, sizeof(value));
-	return given && lvx_auth_same(server->params.token, given);
+	if (!given)
+		return false;
+	if (p->operator_token && lvx_auth_same(p->operator_token, given))
+		return true;
+	return p->token && (who == VIEWER || !p->operator_token) && lvx_auth_same(p->token, given);
 }
 
 /*
- * Checks Host, Origin and, if `secret`, the token, for a `door` wherever it may be. True: come in.
+ * Checks Host, Origin and, but for ANYONE, the token, for a `door` wherever it may be. True: come in.
  * Else the reply says why not. origin: the allowed Origin of the request, or "".
  */
-static bool admit(struct lvx_server *server, struct lws *wsi, bool secret, bool door, char *origin,
+static bool admit(struct lvx_server *server, struct lws *wsi, enum who who, bool door, char *origin,
 	size_t origin_size, struct lvx_http_reply *reply)
 {
 	const struct lvx_server_params *p = &server->params;
@@ -88,10 +96,12 @@ static bool admit(struct lvx_server *server, struct lws *wsi, bool secret, bool 
 		origin[0] = '\0';
 		return false;
 	}
-	if (secret && p->token && !token_fits(server, wsi) &&
+	bool needed = who == OPERATOR ? p->operator_token || p->token : who == VIEWER && p->token;
+	if (needed && !token_fits(server, wsi, who) &&
 		!(door && lvx_door_token_fits(wsi, p->token))) {
 		lvx_http_fail(reply, LVX_API_UNAUTHORIZED,
-			"a token is needed: 'Authorization: Bearer TOKEN', or ?token=TOKEN");
+			"%s token is needed: 'Authorization: Bearer TOKEN', or ?token=TOKEN",
+			who == OPERATOR && p->operator_token ? "the operator's" : "a");
 		return false;
 	}
 	return true;
@@ -329,11 +339,14 @@ static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_pee
 	bool api = strncmp(r->path, "/api/", 5) == 0;
 	bool v1 = strncmp(r->path, "/v1/", 4) == 0;
 	bool secret = api || v1 || strcmp(r->path, "/metrics") == 0;
+	/* The log may tell of streams that others made, and of their addresses. */
+	bool rules = api && (!get || strcmp(r->path, "/api/log") == 0);
+	enum who who = rules ? OPERATOR : secret ? VIEWER : ANYONE;
 	bool preflight = method == LWSHUMETH_OPTIONS; /* carries no token */
 	char file[PATH_MAX];
 	if (too_long)
 		lvx_http_fail(&r->reply, LVX_API_INVALID, "the path is too long");
-	else if (!admit(server, wsi, secret && !preflight, false, r->origin, sizeof(r->origin),
+	else if (!admit(server, wsi, preflight ? ANYONE : who, false, r->origin, sizeof(r->origin),
 			 &r->reply))
 		r->refused = true;
 	else if (preflight)
@@ -444,7 +457,7 @@ int lvx_http_confirm_upgrade(struct lvx_server *server, struct lws *wsi)
 	header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path));
 	const struct lvx_door_protocol *door = lvx_door_find(path);
 	server->n_requests++;
-	if (!admit(server, wsi, true, door != NULL, origin, sizeof(origin), &reply))
+	if (!admit(server, wsi, VIEWER, door != NULL, origin, sizeof(origin), &reply))
 		goto refuse;
 	if (!door && strcmp(path, "/api/ws") != 0)
 		lvx_http_fail(&reply, LVX_API_NOT_FOUND,

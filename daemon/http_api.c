@@ -149,9 +149,72 @@ static void patch_stream(struct lvx_server *server, struct lvx_hub_stream *strea
 	add_stream(server, &reply->body, stream);
 }
 
+/* POST /api/streams/ID/corrections */
+static void correct(struct lvx_server *server, const char *method, const char *id, size_t id_len,
+	const char *body, size_t len, struct lvx_http_reply *reply)
+{
+	char name[LVX_ID_MAX + 1];
+	snprintf(name, sizeof(name), "%.*s", (int)id_len, id);
+	struct lvx_hub_stream *stream =
+		id_len <= LVX_ID_MAX ? lvx_hub_find(server->params.hub, name) : NULL;
+	struct lvx_hub_correction c;
+	struct lvx_error err = {0};
+	char *text = NULL;
+	uint64_t seq = 0;
+	if (strcmp(method, "POST") != 0) {
+		lvx_http_fail(reply, LVX_API_METHOD, "%s: POST is possible here", method);
+	} else if (!stream) {
+		lvx_http_fail(reply, LVX_API_NOT_FOUND, "there is no stream '%s'", name);
+	} else {
+		enum lvx_status st = lvx_correction_parse(&c, &text, body, len, &err);
+		if (st == LVX_OK)
+			st = lvx_hub_correct(stream, &c, &seq, &err);
+		if (st != LVX_OK) {
+			lvx_http_fail(reply, lvx_api_code_of(st), "%s", err.msg);
+		} else {
+			lvx_log_info("stream %s: events %" PRIu64 " to %" PRIu64 " are corrected",
+				name, c.from_seq, c.to_seq);
+			begin(reply, 201);
+			lvx_text_printf(&reply->body, "{\"epoch\":%" PRId64 ",\"seq\":%" PRIu64 "}\n",
+				c.epoch, seq);
+		}
+	}
+	free(text);
+	lvx_hub_unref(stream);
+}
+
+/* What went wrong lately. */
+static void show_log(struct lvx_http_reply *reply)
+{
+	struct lvx_log_entry *entries = calloc(LVX_LOG_KEPT, sizeof(*entries));
+	if (!entries) {
+		lvx_http_fail(reply, LVX_API_INTERNAL, "out of memory");
+		return;
+	}
+	size_t n = lvx_log_kept(entries);
+	begin(reply, 200);
+	lvx_text_printf(&reply->body, "{\"entries\":[");
+	for (size_t i = 0; i < n; i++) {
+		const struct lvx_log_entry *e = &entries[i];
+		lvx_text_printf(&reply->body,
+			"%s{\"n\":%" PRIu64 ",\"wall_us\":%" PRId64 ",\"level\":\"%s\",\"message\":",
+			i > 0 ? "," : "", e->n, e->wall_us,
+			e->level == LVX_LOG_ERROR ? "error" : "warn");
+		lvx_text_json(&reply->body, e->message);
+		lvx_text_printf(&reply->body, "}");
+	}
+	lvx_text_printf(&reply->body, "]}\n");
+	free(entries);
+}
+
 static void one_stream(struct lvx_server *server, const char *method, const char *id,
 	const char *body, size_t len, struct lvx_http_reply *reply)
 {
+	const char *slash = strchr(id, '/');
+	if (slash && strcmp(slash, "/corrections") == 0) {
+		correct(server, method, id, (size_t)(slash - id), body, len, reply);
+		return;
+	}
 	struct lvx_hub_stream *stream = lvx_hub_find(server->params.hub, id);
 	if (!stream) {
 		lvx_http_fail(reply, LVX_API_NOT_FOUND, "there is no stream '%.64s'", id);
@@ -209,6 +272,8 @@ void lvx_http_api(struct lvx_server *server, const char *method, const char *pat
 				method);
 	} else if (strncmp(path, "/api/streams/", 13) == 0) {
 		one_stream(server, method, path + 13, body, len, reply);
+	} else if (strcmp(path, "/api/log") == 0 && get) {
+		show_log(reply);
 	} else if (strcmp(path, "/api/ws") == 0) {
 		lvx_http_fail(reply, LVX_API_INVALID, "/api/ws wants a WebSocket handshake");
 	} else if (strcmp(path, "/healthz") == 0 && get) {
@@ -217,7 +282,8 @@ void lvx_http_api(struct lvx_server *server, const char *method, const char *pat
 		reply->status = 200;
 		reply->type = "text/plain; version=0.0.4; charset=utf-8";
 		lvx_metrics(server, &reply->body);
-	} else if (strcmp(path, "/healthz") == 0 || strcmp(path, "/metrics") == 0) {
+	} else if (strcmp(path, "/healthz") == 0 || strcmp(path, "/metrics") == 0 ||
+		   strcmp(path, "/api/log") == 0) {
 		lvx_http_fail(reply, LVX_API_METHOD, "%s: GET is possible here", method);
 	} else {
 		lvx_http_fail(reply, LVX_API_NOT_FOUND, "there is nothing at %.200s", path);

@@ -453,6 +453,7 @@ void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
 	out->readers = s->readers;
 	out->events = s->next_seq - 1;
 	out->gaps = s->gaps;
+	out->hold_us = s->hold_us;
 	out->latency_us = s->latency_us;
 	memcpy(out->latency_count, s->latency_count, sizeof(out->latency_count));
 	out->latency_sum_s = s->latency_sum_s;
@@ -460,6 +461,13 @@ void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
 }
 
 /* ---- acting on one ---- */
+
+void lvx_hub_note_hold(struct lvx_hub_stream *s, int64_t hold_us)
+{
+	pthread_mutex_lock(&s->lock);
+	s->hold_us = hold_us > s->hold_us ? hold_us : s->hold_us;
+	pthread_mutex_unlock(&s->lock);
+}
 
 enum lvx_status lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes, struct lvx_error *err)
 {

@@ -30,6 +30,7 @@ enum lvx_hub_event_kind {
 	LVX_HUB_ACTIVITY,
 	LVX_HUB_STATE,
 	LVX_HUB_GAP,
+	LVX_HUB_CORRECTION,
 	LVX_HUB_END,
 };
 
@@ -37,7 +38,7 @@ enum lvx_hub_event_kind {
 struct lvx_hub_event {
 	_Atomic uint32_t refs;
 	enum lvx_hub_event_kind kind;
-	uint32_t lane; /* TEXT only */
+	uint32_t lane; /* TEXT and CORRECTION only */
 	uint64_t seq;
 	size_t len;
 	char data[]; /* [LVX_EVENT_HEADROOM + len] */
@@ -105,6 +106,21 @@ bool lvx_hub_has_ended(struct lvx_hub_stream *s);
 /* LVX_EINVAL: the translation lane, but the stream has no language to translate to. */
 enum lvx_status lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes, struct lvx_error *err);
 
+/*
+ * Another wording for what text events from_seq..to_seq of one lane said; "" takes it away.
+ * It becomes an event (CORRECTION) that outputs which are late on purpose obey
+ * (daemon/hold.h); what was sent stays as it was. LVX_ENOENT: they are not kept any more.
+ */
+struct lvx_hub_correction {
+	int64_t epoch;
+	uint64_t from_seq, to_seq;
+	const char *text; /* words with spaces between them */
+};
+enum lvx_status lvx_hub_correct(struct lvx_hub_stream *s, const struct lvx_hub_correction *c,
+	uint64_t *seq, struct lvx_error *err);
+/* An output of this stream is so late on purpose: clients are told the longest. */
+void lvx_hub_note_hold(struct lvx_hub_stream *s, int64_t hold_us);
+
 /* ---- readers ---- */
 struct lvx_hub_reader {
 	uint64_t next;  /* seq of the next event */
@@ -136,6 +152,7 @@ struct lvx_hub_info {
 	uint32_t lanes;
 	uint32_t readers;
 	uint64_t events, gaps;
+	int64_t hold_us;                                 /* of the latest output; 0: none is late */
 	int64_t latency_us;                              /* of the last text event; -1 unknown */
 	uint64_t latency_count[LVX_LATENCY_BUCKETS + 1]; /* not cumulative; the last is +Inf */
 	double latency_sum_s;

@@ -142,6 +142,21 @@ void lvx_hub_log_state(struct lvx_hub_stream *s, enum lvx_source_state state, co
 	pthread_mutex_unlock(&s->lock);
 }
 
+uint64_t lvx_hub_log_correction(
+	struct lvx_hub_stream *s, uint32_t lane, const struct lvx_correction_event *event)
+{
+	uint64_t seq = 0;
+	pthread_mutex_lock(&s->lock);
+	if (!s->end_reason) {
+		struct lvx_event_key key = next_key(s);
+		lvx_json_out_correction(&s->scratch, &key, event);
+		append(s, LVX_HUB_CORRECTION, lane);
+		seq = key.seq;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return seq;
+}
+
 void lvx_hub_log_end(struct lvx_hub_stream *s, const char *reason)
 {
 	pthread_mutex_lock(&s->lock);
@@ -173,7 +188,7 @@ void lvx_hub_range(struct lvx_hub_stream *s, uint64_t *oldest, uint64_t *next)
 
 static bool wanted(const struct lvx_hub_reader *r, const struct lvx_hub_event *e)
 {
-	if (e->kind == LVX_HUB_TEXT)
+	if (e->kind == LVX_HUB_TEXT || e->kind == LVX_HUB_CORRECTION)
 		return r->lanes & 1u << e->lane;
 	return e->kind != LVX_HUB_ACTIVITY || r->activity;
 }

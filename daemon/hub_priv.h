@@ -11,6 +11,8 @@
 
 enum { LVX_HUB_LISTENERS = 8 };
 
+struct lvx_correction_event;
+
 struct lvx_hub {
 	struct lvx_hub_params params;
 	struct {
@@ -72,6 +74,7 @@ struct lvx_hub_stream {
 	uint32_t segment[LVX_LANES_MAX];
 	bool segment_open[LVX_LANES_MAX];
 	uint64_t gaps;
+	int64_t hold_us;
 	int64_t latency_us;
 	uint64_t latency_count[LVX_LATENCY_BUCKETS + 1];
 	double latency_sum_s;
@@ -90,6 +93,9 @@ void *lvx_hub_keeper(void *stream);
 /* hub_log.c; each takes the lock, appends and leaves the news to the caller. */
 void lvx_hub_log_event(struct lvx_hub_stream *s, const struct lvx_event *event, int64_t latency_us);
 void lvx_hub_log_state(struct lvx_hub_stream *s, enum lvx_source_state state, const char *msg);
+/* The event's seq; 0: the stream has ended. */
+uint64_t lvx_hub_log_correction(
+	struct lvx_hub_stream *s, uint32_t lane, const struct lvx_correction_event *event);
 void lvx_hub_log_end(struct lvx_hub_stream *s, const char *reason);
 void lvx_hub_log_free(struct lvx_hub_stream *s);
 

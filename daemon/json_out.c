@@ -2,6 +2,9 @@
 #include "daemon/json_out.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 static void head(struct lvx_text *t, const char *type, const struct lvx_event_key *key)
 {
@@ -25,6 +28,19 @@ static void string(struct lvx_text *t, const char *name, const char *value)
 {
 	lvx_text_printf(t, ",\"%s\":", name);
 	lvx_text_json(t, value);
+}
+
+/* A level of sound in dB of full scale, to a tenth; null: not known. */
+static void decibels(struct lvx_text *t, const char *name, float level)
+{
+	if (level < 0.0F || !isfinite(level)) {
+		lvx_text_printf(t, ",\"%s\":null", name);
+		return;
+	}
+	/* Not %g, as with confidence below. */
+	int tenths = level > 1e-6F ? (int)lroundf(200.0F * log10f(level)) : -1200;
+	lvx_text_printf(t, ",\"%s\":%s%d.%d", name, tenths < 0 ? "-" : "", abs(tenths) / 10,
+		abs(tenths) % 10);
 }
 
 static const char *yes_no(bool b)
@@ -93,6 +109,30 @@ void lvx_json_out_event_gap(struct lvx_text *t, const struct lvx_event_key *key,
 		from_seq, to_seq, reason);
 }
 
+void lvx_json_out_correction(struct lvx_text *t, const struct lvx_event_key *key,
+	const struct lvx_correction_event *e)
+{
+	head(t, "correction", key);
+	string(t, "lane", e->lane);
+	string(t, "language", e->language);
+	lvx_text_printf(
+		t, ",\"from_seq\":%" PRIu64 ",\"to_seq\":%" PRIu64, e->from_seq, e->to_seq);
+	string(t, "text", e->text);
+	lvx_text_printf(t, ",\"words\":[");
+	const char *p = e->text;
+	for (size_t i = 0; i < e->n_words; i++) {
+		p += strspn(p, " ");
+		size_t len = strcspn(p, " ");
+		lvx_text_printf(t, "%s{\"text\":", i > 0 ? "," : "");
+		lvx_text_json_n(t, p, len);
+		lvx_text_printf(t,
+			",\"start_us\":%" PRId64 ",\"end_us\":%" PRId64 ",\"confidence\":1.000}",
+			e->times[i].start_us, e->times[i].end_us);
+		p += len;
+	}
+	lvx_text_printf(t, "]}");
+}
+
 void lvx_json_out_end(struct lvx_text *t, const struct lvx_event_key *key, const char *reason,
 	const char *message)
 {
@@ -157,5 +197,8 @@ void lvx_json_out_info(
 		i->readers, i->stream.words, i->gaps, i->stream.overruns,
 		i->stream.source.reconnects);
 	number_or_null(t, "latency_ms", i->latency_us >= 0, i->latency_us / 1000);
-	lvx_text_printf(t, "}");
+	decibels(t, "level_db", i->stream.ring.rms);
+	decibels(t, "peak_db", i->stream.ring.peak);
+	lvx_text_printf(t, ",\"silent_us\":%" PRId64 ",\"hold_us\":%" PRId64 "}",
+		i->stream.ring.silent_us, i->hold_us);
 }

@@ -35,6 +35,20 @@ void lvx_json_out_media_gap(
 /* Events from_seq..to_seq are not to be had; key->seq is not used. */
 void lvx_json_out_event_gap(struct lvx_text *t, const struct lvx_event_key *key, uint64_t from_seq,
 	uint64_t to_seq, const char *reason);
+
+struct lvx_word_time {
+	int64_t start_us, end_us;
+};
+struct lvx_correction_event {
+	const char *lane, *language; /* language: NULL unknown */
+	uint64_t from_seq, to_seq;
+	const char *text; /* n_words words with spaces between them */
+	const struct lvx_word_time *times;
+	size_t n_words;
+};
+void lvx_json_out_correction(struct lvx_text *t, const struct lvx_event_key *key,
+	const struct lvx_correction_event *e);
+
 void lvx_json_out_end(struct lvx_text *t, const struct lvx_event_key *key, const char *reason,
 	const char *message);
 

@@ -104,21 +104,21 @@ static int list_devices(enum lvx_action action)
 
 /* ---- starting ---- */
 
-static enum lvx_status read_token(struct lvx_settings *s, struct lvx_error *err)
+static enum lvx_status read_token(char **token, const char *file, struct lvx_error *err)
 {
-	if (!s->token_file)
+	if (!file)
 		return LVX_OK;
 	char *text;
 	size_t len;
-	enum lvx_status st = lvx_file_read(&text, &len, s->token_file, TOKEN_BYTES_MAX, err);
+	enum lvx_status st = lvx_file_read(&text, &len, file, TOKEN_BYTES_MAX, err);
 	if (st != LVX_OK)
 		return st;
 	text[strcspn(text, "\r\n")] = '\0';
 	if (text[0] == '\0') {
 		free(text);
-		return lvx_fail(err, LVX_EINVAL, "%s: the first line is empty", s->token_file);
+		return lvx_fail(err, LVX_EINVAL, "%s: the first line is empty", file);
 	}
-	s->token = text;
+	*token = text;
 	return LVX_OK;
 }
 
@@ -126,10 +126,12 @@ static enum lvx_status read_token(struct lvx_settings *s, struct lvx_error *err)
 static enum lvx_status check(struct daemon *d, struct lvx_error *err)
 {
 	struct lvx_settings *s = &d->settings;
-	enum lvx_status st = read_token(s, err);
+	enum lvx_status st = read_token(&s->token, s->token_file, err);
+	if (st == LVX_OK)
+		st = read_token(&s->operator_token, s->operator_token_file, err);
 	if (st != LVX_OK)
 		return st;
-	if (s->token && s->token[0] == '\0')
+	if ((s->token && s->token[0] == '\0') || (s->operator_token && s->operator_token[0] == '\0'))
 		return lvx_fail(err, LVX_EINVAL, "the token is empty");
 	if (!lvx_auth_is_loopback(s->bind) && !s->token)
 		return lvx_fail(err, LVX_EINVAL,
@@ -245,6 +247,7 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 		.bind = s->bind,
 		.port = (uint16_t)s->port,
 		.token = s->token,
+		.operator_token = s->operator_token,
 		.allow_origin = s->allow_origin,
 		.allow_schemes = s->allow_schemes,
 		.tls_cert = s->tls_cert,

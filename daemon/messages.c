@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char where[] = "message";
@@ -416,4 +417,68 @@ enum lvx_status lvx_patch_parse(uint32_t *lanes, const struct lvx_model_info *mo
 		st = read_lanes(lanes, root, model, true, err);
 	json_decref(root);
 	return st;
+}
+
+/* Words with one space between them; the rest of what ASCII controls is refused. */
+static enum lvx_status tidy_line(char *text, struct lvx_error *err)
+{
+	char *to = text;
+	for (const char *p = text; *p; p++) {
+		bool space = *p == ' ' || *p == '\n' || *p == '\r' || *p == '\t';
+		if (!space && ((unsigned char)*p < ' ' || *p == 0x7f))
+			return lvx_fail(err, LVX_EINVAL, "%s: 'text' has a control character", where);
+		if (!space)
+			*to++ = *p;
+		else if (to > text && to[-1] != ' ')
+			*to++ = ' ';
+	}
+	if (to > text && to[-1] == ' ')
+		to--;
+	*to = '\0';
+	return LVX_OK;
+}
+
+enum lvx_status lvx_correction_parse(struct lvx_hub_correction *out, char **text,
+	const char *body, size_t len, struct lvx_error *err)
+{
+	enum { TEXT_MAX = 2048 };
+	static const char *const keys[] = {"epoch", "from_seq", "to_seq", "text", NULL};
+	static const char *const numbers[] = {"epoch", "from_seq", "to_seq"};
+	json_int_t values[3] = {0};
+	const char *given = NULL;
+	json_t *root;
+	*text = NULL;
+	enum lvx_status st = parse_body(&root, body, len, err);
+	if (st != LVX_OK)
+		return st;
+	st = lvx_json_known_keys(root, where, keys, err);
+	for (int i = 0; i < 3 && st == LVX_OK; i++) {
+		const json_t *value = json_object_get(root, numbers[i]);
+		values[i] = json_integer_value(value);
+		if (!json_is_integer(value) || values[i] < 1)
+			st = lvx_fail(err, LVX_EINVAL, "%s: '%s' must be an integer over 0", where,
+				numbers[i]);
+	}
+	if (st == LVX_OK)
+		st = lvx_json_str(root, where, "text", true, &given, err);
+	if (st == LVX_OK && strlen(given) > TEXT_MAX)
+		st = lvx_fail(err, LVX_EINVAL, "%s: 'text' has %zu bytes; allowed are %d", where,
+			strlen(given), TEXT_MAX);
+	if (st == LVX_OK) {
+		*text = strdup(given);
+		st = *text ? tidy_line(*text, err) : lvx_fail(err, LVX_ENOMEM, "out of memory");
+	}
+	json_decref(root);
+	if (st != LVX_OK) {
+		free(*text);
+		*text = NULL;
+		return st;
+	}
+	*out = (struct lvx_hub_correction){
+		.epoch = values[0],
+		.from_seq = (uint64_t)values[1],
+		.to_seq = (uint64_t)values[2],
+		.text = *text,
+	};
+	return LVX_OK;
 }

@@ -67,6 +67,10 @@ enum lvx_status lvx_create_parse(struct lvx_hub_spec *spec, json_t **root,
 enum lvx_status lvx_patch_parse(uint32_t *lanes, const struct lvx_model_info *model,
 	const char *text, size_t len, struct lvx_error *err);
 
+/* The body of POST /api/streams/ID/corrections. *text is what out->text borrows; owned. */
+enum lvx_status lvx_correction_parse(struct lvx_hub_correction *out, char **text,
+	const char *body, size_t len, struct lvx_error *err);
+
 /* "caption,translation" of the configuration. */
 enum lvx_status lvx_lanes_parse(uint32_t *lanes, const struct lvx_model_info *model,
 	const char *where, const char *list, struct lvx_error *err);

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/caption_file.h"
+#include "daemon/hold.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -41,6 +42,7 @@ struct lane {
 struct recorded {
 	struct lvx_hub_stream *stream; /* referenced */
 	struct lvx_hub_reader reader;
+	struct lvx_hold *hold;
 	const char *dir; /* NULL: not this one */
 	uint32_t formats;
 	int64_t roll_us; /* 0: one file */
@@ -187,11 +189,19 @@ static struct lane *lane_of(
 static void on_text(struct recorded *r, const struct lvx_hub_event *e)
 {
 	struct lvx_error err;
-	json_t *root, *word;
+	json_t *root;
 	if (lvx_json_parse(&root, "event", e->data + LVX_EVENT_HEADROOM, e->len, &err) != LVX_OK)
 		return;
-	struct lane *lane = lane_of(r, e->lane, json_string_value(json_object_get(root, "lane")),
+	if (!lvx_hold_put(r->hold, e, root, lvx_now_us()))
+		lvx_log_warn("stream %s: a correction came too late for the files (--record-hold)",
+			lvx_hub_id(r->stream));
+}
+
+static void add_text(struct recorded *r, uint32_t index, const json_t *root)
+{
+	struct lane *lane = lane_of(r, index, json_string_value(json_object_get(root, "lane")),
 		json_string_value(json_object_get(root, "language")));
+	json_t *word;
 	size_t i;
 	json_array_foreach(json_object_get(root, "words"), i, word)
 	{
@@ -205,11 +215,22 @@ static void on_text(struct recorded *r, const struct lvx_hub_event *e)
 	}
 	if (json_is_true(json_object_get(root, "segment_end")))
 		lvx_cues_break(lane->cues);
-	json_decref(root);
+}
+
+/* What has been held long enough, or everything, goes on its way. */
+static void release(struct recorded *r, bool all)
+{
+	json_t *root;
+	uint32_t lane;
+	while ((root = lvx_hold_take(r->hold, lvx_now_us(), all, &lane))) {
+		add_text(r, lane, root);
+		json_decref(root);
+	}
 }
 
 static void finish_lanes(struct recorded *r)
 {
+	release(r, true); /* after its end nothing is corrected any more */
 	for (int i = 0; i < LVX_LANES_MAX; i++) {
 		if (r->lanes[i].cues)
 			lvx_cues_finish(r->lanes[i].cues);
@@ -242,23 +263,27 @@ static void read_news(struct recorded *r)
 		}
 		if (st != LVX_OK)
 			return;
-		if (e->kind == LVX_HUB_TEXT)
+		if (e->kind == LVX_HUB_TEXT || e->kind == LVX_HUB_CORRECTION)
 			on_text(r, e);
 		lvx_hub_event_unref(e);
+		release(r, false);
 	}
 }
 
 /* Whatever was heard before heard_us has been read: does a silence make cues final? */
 static void tick(struct recorded *r, int64_t heard_us)
 {
+	int64_t settled_us = heard_us - SETTLE_US, held_us = lvx_hold_begin_us(r->hold);
 	for (int i = 0; i < LVX_LANES_MAX; i++) {
 		if (r->lanes[i].cues)
-			lvx_cues_time(r->lanes[i].cues, heard_us - SETTLE_US);
+			lvx_cues_time(r->lanes[i].cues, held_us < settled_us ? held_us : settled_us);
 	}
 }
 
 static bool is_pending(const struct recorded *r)
 {
+	if (lvx_hold_begin_us(r->hold) != INT64_MAX)
+		return true;
 	for (int i = 0; i < LVX_LANES_MAX; i++) {
 		if (r->lanes[i].cues && lvx_cues_pending(r->lanes[i].cues))
 			return true;
@@ -303,6 +328,9 @@ static struct recorded *follow(struct lvx_recorder *rec, struct lvx_hub_stream *
 	if (r->dir && lvx_caption_formats_parse(&r->formats, "", s.record_formats, &err) != LVX_OK)
 		r->dir = NULL; /* cannot be: the settings were checked */
 	r->done = !r->dir;
+	int64_t hold_us = r->dir && s.record_hold_s > 0 ? (int64_t)(s.record_hold_s * 1e6) : 0;
+	r->hold = lvx_hold_create(hold_us);
+	lvx_hub_note_hold(stream, hold_us);
 	if (r->dir)
 		check_dir(r);
 	return r;
@@ -311,6 +339,7 @@ static struct recorded *follow(struct lvx_recorder *rec, struct lvx_hub_stream *
 static void unfollow(struct lvx_recorder *rec, size_t i)
 {
 	finish_lanes(rec->recorded[i]);
+	lvx_hold_destroy(rec->recorded[i]->hold);
 	lvx_hub_unref(rec->recorded[i]->stream);
 	free(rec->recorded[i]);
 	rec->recorded[i] = rec->recorded[--rec->n];
@@ -332,6 +361,7 @@ static bool work(struct lvx_recorder *rec, bool stop)
 			lvx_hub_get_info(
 				r->stream, &info); /* before the events, so none is missed */
 		read_news(r);
+		release(r, false);
 		if (ticks && !r->done)
 			tick(r, info.stream.heard_us);
 		pending = pending || is_pending(r);

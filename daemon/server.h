@@ -16,6 +16,7 @@ struct lvx_server_params {
 	const char *bind;                         /* an address, or "*" */
 	uint16_t port;                            /* 0: any free one */
 	const char *token;                        /* NULL: none; needed unless bind is loopback */
+	const char *operator_token;               /* NULL: who may come in may do all */
 	const char *allow_origin, *allow_schemes; /* comma-separated; origin may be NULL */
 	const char *tls_cert, *tls_key;           /* or NULL */
 	const char *web_root;                     /* NULL: no page */

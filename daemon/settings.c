@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "daemon/caption_file.h"
+#include "daemon/hold.h"
 #include "daemon/id.h"
 
 #include <ctype.h>
@@ -38,6 +39,10 @@ const struct lvx_option lvx_options[] = {
 	{"token", FLAG | DAEMON, STRING, D(token), 0, 0, "TOKEN",
 		"clients must show it (better: --token-file, or LVX_TOKEN)"},
 	{"token-file", FLAG | DAEMON, STRING, D(token_file), 0, 0, "FILE",
+		"the first line of FILE"},
+	{"operator-token", FLAG | DAEMON, STRING, D(operator_token), 0, 0, "TOKEN",
+		"who changes streams or corrects lines must show this one"},
+	{"operator-token-file", FLAG | DAEMON, STRING, D(operator_token_file), 0, 0, "FILE",
 		"the first line of FILE"},
 	{"allow-origin", FLAG | DAEMON, LIST, D(allow_origin), 0, 0, "ORIGIN",
 		"web origins besides our own, e.g. https://example.org; may be repeated"},
@@ -84,6 +89,8 @@ const struct lvx_option lvx_options[] = {
 		"their formats (srt,vtt,ttml,jsonl)"},
 	{"record-roll", FLAG | DAEMON | STREAM, NUMBER, S(record_roll_min), 0, 10080, "MIN",
 		"begin new files every MIN minutes of the stream (0: never)"},
+	{"record-hold", FLAG | DAEMON | STREAM, SECONDS, S(record_hold_s), 0, LVX_HOLD_MAX_S, "SEC",
+		"write text only after SEC seconds, within which it can be corrected (0)"},
 
 	{"list-devices", FLAG, ACTION, LVX_ACTION_LIST_DEVICES, 0, 0, NULL,
 		"list compute devices and microphones"},
@@ -209,6 +216,7 @@ static void init_stream(struct lvx_stream_settings *s)
 		.pace = -1,
 		.live = -1,
 		.record_roll_min = -1,
+		.record_hold_s = -1,
 		.stall_s = -1,
 		.give_up_s = -1};
 }
@@ -318,6 +326,7 @@ struct lvx_stream_settings lvx_settings_resolved(
 	r.record = r.record ? r.record : d->record;
 	r.record_formats = r.record_formats ? r.record_formats : d->record_formats;
 	r.record_roll_min = r.record_roll_min >= 0 ? r.record_roll_min : d->record_roll_min;
+	r.record_hold_s = r.record_hold_s >= 0 ? r.record_hold_s : d->record_hold_s;
 	return r;
 }
 
@@ -506,6 +515,9 @@ static enum lvx_status check(struct lvx_settings *s, struct lvx_error *err)
 			"log-level is '%.64s'; allowed are error, warn, info, debug", s->log_level);
 	if (s->token && s->token_file)
 		return lvx_fail(err, LVX_EINVAL, "token and token-file: only one of the two");
+	if (s->operator_token && s->operator_token_file)
+		return lvx_fail(err, LVX_EINVAL,
+			"operator-token and operator-token-file: only one of the two");
 	if (!s->tls_cert != !s->tls_key)
 		return lvx_fail(err, LVX_EINVAL, "tls-cert and tls-key: both or neither");
 	uint32_t formats;
@@ -544,7 +556,8 @@ enum lvx_status lvx_settings_load(
 
 void lvx_settings_finish(struct lvx_settings *s)
 {
-	char *owned[] = {s->model, s->device, s->bind, s->token, s->token_file, s->allow_origin,
+	char *owned[] = {s->model, s->device, s->bind, s->token, s->token_file,
+		s->operator_token, s->operator_token_file, s->allow_origin,
 		s->allow_schemes, s->tls_cert, s->tls_key, s->web_root, s->log_level};
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);

@@ -25,6 +25,7 @@ struct lvx_stream_settings {
 	int live;                      /* 0, 1 */
 	int record_roll_min;           /* 0: never */
 	double stall_s, give_up_s;
+	double record_hold_s; /* 0: none */
 };
 
 enum lvx_action {
@@ -39,6 +40,7 @@ enum lvx_action {
 struct lvx_settings {
 	enum lvx_action action;
 	char *model, *device, *bind, *token, *token_file, *allow_origin, *allow_schemes;
+	char *operator_token, *operator_token_file; /* NULL: whoever has the token may do all */
 	char *tls_cert, *tls_key, *web_root, *log_level;
 	int rows, port, history, max_connections; /* after lvx_settings_load never -1 */
 	double slow_after_s;

@@ -38,6 +38,7 @@ enum lvx_status lvx_ring_create(
 	ring->params = *params;
 	ring->capacity = capacity;
 	ring->chunk = capacity / 16;
+	lvx_level_init(&ring->level, params->sample_rate);
 	ring->pcm = calloc(capacity, sizeof(*ring->pcm));
 	if (!ring->pcm)
 		goto fail;
@@ -228,6 +229,7 @@ enum lvx_status lvx_ring_write(
 		done += part;
 		atomic_store_explicit(&ring->head, head, memory_order_release);
 	}
+	lvx_level_add(&ring->level, pcm, todo);
 	*written = todo;
 	ring_bell(ring);
 	return todo < n ? LVX_AGAIN : LVX_OK;
@@ -302,6 +304,9 @@ void lvx_ring_get_stats(const struct lvx_ring *ring, struct lvx_ring_stats *out)
 		.n_jumps_back = atomic_load(&ring->n_jumps_back),
 		.overruns = atomic_load(&ring->overruns_closed),
 		.pictures_lost = atomic_load(&ring->pictures_lost),
+		.rms = atomic_load(&ring->level.last_rms),
+		.peak = atomic_load(&ring->level.last_peak),
+		.silent_us = atomic_load(&ring->level.silent_us),
 	};
 	for (int i = 0; i < LVX_RING_CURSORS_MAX; i++)
 		out->overruns += atomic_load(&ring->cursors[i].overruns);

@@ -86,6 +86,8 @@ struct lvx_ring_stats {
 	uint64_t n_jumps_back;
 	uint64_t overruns;	/* samples lost, summed over all cursors */
 	uint64_t pictures_lost; /* overwritten before a following cursor read them */
+	float rms, peak;	/* of the last 0.4 s, 1: full scale; < 0: not yet known */
+	int64_t silent_us;	/* so long there has been nothing louder than -60 dBFS */
 };
 void lvx_ring_get_stats(const struct lvx_ring *ring, struct lvx_ring_stats *out);
 

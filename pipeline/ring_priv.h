@@ -14,6 +14,7 @@
 #ifndef LVX_PIPELINE_RING_PRIV_H
 #define LVX_PIPELINE_RING_PRIV_H
 
+#include "pipeline/level.h"
 #include "pipeline/ring.h"
 
 #include <pthread.h>
@@ -58,6 +59,7 @@ struct lvx_ring {
 	int64_t anchor_pts_us;
 	uint64_t seen, pic_seen; /* progress when room was looked for last */
 	struct lvx_bell *bell;
+	struct lvx_level level; /* its atomics: any thread */
 
 	_Alignas(64) _Atomic uint64_t reserve, head;
 	_Atomic uint64_t anchor_reserve, anchor_head;

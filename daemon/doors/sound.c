@@ -320,6 +320,7 @@ static void tell(
 			json_string_value(json_object_get(root, "message")));
 		break;
 	case LVX_HUB_STATE:
+	case LVX_HUB_CORRECTION: /* these protocols know of none */
 		break;
 	}
 }

@@ -29,6 +29,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint32_t lanes = 0;
 		if (lvx_patch_parse(&lanes, &model, text, size - 1, &err) == LVX_OK && lanes == 0)
 			abort();
+	} else if (data[0] == 'o') {
+		struct lvx_hub_correction c;
+		char *line = NULL;
+		if (lvx_correction_parse(&c, &line, text, size - 1, &err) == LVX_OK && c.text != line)
+			abort();
+		free(line);
 	} else {
 		struct lvx_request r;
 		enum lvx_status st = lvx_request_parse(&r, &model, text, size - 1, &err);
