@@ -10,11 +10,11 @@ demo="build-essential meson ninja-build pkg-config glslang-tools
   libvulkan-dev mesa-vulkan-drivers
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
   gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
-  libavformat-dev libavcodec-dev libavutil-dev libswresample-dev libswscale-dev
+  libavformat-dev libavcodec-dev libavutil-dev libswresample-dev libswscale-dev libglib2.0-dev
   portaudio19-dev libkissfft-dev libwebsockets-dev libjansson-dev libinih-dev libssl-dev ca-certificates"
 check="clang libclang-rt-14-dev libcmocka-dev spirv-tools valgrind vulkan-validationlayers
   ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-ugly libasound2-plugins openssl curl
-  espeak-ng libespeak-ng-dev flite pocketsphinx pocketsphinx-en-us
+  libzvbi-dev espeak-ng libespeak-ng-dev flite pocketsphinx pocketsphinx-en-us
   python3 python3-numpy python3-pil python3-websockets chromium fonts-dejavu-core"
 # For the clients of tests/doors; a Node from elsewhere brings its own npm.
 command -v npm >/dev/null || check="$check nodejs npm"
