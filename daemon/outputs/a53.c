@@ -45,10 +45,19 @@ static bool next_nal(const uint8_t **p, const uint8_t *end, struct nal *nal)
 
 enum nal_kind { OTHER, SLICE, SEI, PARAMETERS };
 
+static size_t header_len(enum lvx_a53_codec codec)
+{
+	return codec == LVX_A53_H264 ? 1 : 2;
+}
+
+/* What is shorter than its header, or has nuh_temporal_id_plus1 0, is none and goes. */
+static bool is_nal(enum lvx_a53_codec codec, const struct nal *nal)
+{
+	return nal->len >= header_len(codec) && (codec == LVX_A53_H264 || (nal->data[1] & 7) != 0);
+}
+
 static enum nal_kind kind_of(enum lvx_a53_codec codec, const struct nal *nal)
 {
-	if (nal->len == 0)
-		return OTHER;
 	if (codec == LVX_A53_H264) {
 		unsigned type = nal->data[0] & 0x1f;
 		return type >= 1 && type <= 5   ? SLICE
@@ -58,11 +67,6 @@ static enum nal_kind kind_of(enum lvx_a53_codec codec, const struct nal *nal)
 	}
 	unsigned type = nal->data[0] >> 1 & 0x3f;
 	return type < 32 ? SLICE : type == 39 ? SEI : type <= 34 ? PARAMETERS : OTHER;
-}
-
-static size_t header_len(enum lvx_a53_codec codec)
-{
-	return codec == LVX_A53_H264 ? 1 : 2;
 }
 
 /* ---- bytes ---- */
@@ -150,12 +154,10 @@ static void copy_sei(struct lvx_text *out, enum lvx_a53_codec codec, const struc
 	size_t header = header_len(codec);
 	struct lvx_text rbsp = {0}, kept = {0};
 	bool found = false;
-	if (nal->len > header) {
-		unescape(&rbsp, nal->data + header, nal->len - header);
-		const uint8_t *p = (const uint8_t *)rbsp.data;
-		if (!filter(&kept, &found, p, p + rbsp.len))
-			found = false;
-	}
+	unescape(&rbsp, nal->data + header, nal->len - header);
+	const uint8_t *p = (const uint8_t *)rbsp.data;
+	if (rbsp.len > 0 && !filter(&kept, &found, p, p + rbsp.len))
+		found = false;
 	if (!found) {
 		add_nal(out, nal);
 	} else if (kept.len > 0) {
@@ -194,7 +196,7 @@ static void add_captions(struct lvx_text *out, enum lvx_a53_codec codec, const s
 	if (codec == LVX_A53_H265) {
 		/* PREFIX_SEI_NUT, of the layer and sub-layer of the picture. */
 		header[0] = (uint8_t)(39 << 1 | (slice->data[0] & 1));
-		header[1] = slice->len > 1 ? slice->data[1] : 1;
+		header[1] = slice->data[1];
 	}
 	add_nal(out, &(struct nal){header, header_len(codec)});
 	escape(out, rbsp, n);
@@ -207,6 +209,8 @@ enum lvx_status lvx_a53_insert(struct lvx_text *out, enum lvx_a53_codec codec, c
 	struct nal nal;
 	bool inserted = false;
 	while (next_nal(&p, end, &nal)) {
+		if (!is_nal(codec, &nal))
+			continue;
 		enum nal_kind kind = kind_of(codec, &nal);
 		if (kind == SEI) {
 			copy_sei(out, codec, &nal);
@@ -227,7 +231,7 @@ void lvx_a53_parameter_sets(
 	const uint8_t *p = au, *end = au + len;
 	struct nal nal;
 	while (next_nal(&p, end, &nal)) {
-		if (kind_of(codec, &nal) == PARAMETERS)
+		if (is_nal(codec, &nal) && kind_of(codec, &nal) == PARAMETERS)
 			add_nal(out, &nal);
 	}
 }
