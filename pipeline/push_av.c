@@ -186,31 +186,6 @@ static enum lvx_status decode(
 
 /* ---- packets ---- */
 
-static int64_t unit_us(struct lvx_push_av *av, enum lvx_medium medium, int64_t t)
-{
-	if (t == AV_NOPTS_VALUE)
-		return INT64_MIN;
-	t = av_rescale_q(t, av->track[medium].stream->time_base, AV_TIME_BASE_Q);
-	return lvx_timeline_peek(&av->timeline, medium, t);
-}
-
-static void tell_unit(struct lvx_push_av *av, enum lvx_medium medium)
-{
-	const AVPacket *p = av->packet;
-	if (!av->push->cb.on_unit)
-		return;
-	struct lvx_unit unit = {
-		.data = p->data,
-		.len = (size_t)p->size,
-		.pts_us = unit_us(av, medium, p->pts),
-		.dts_us = unit_us(av, medium, p->dts),
-		.keyframe = p->flags & AV_PKT_FLAG_KEY,
-		.media = medium == LVX_SOUND ? LVX_UNIT_AUDIO : LVX_UNIT_VIDEO,
-		.codec = av->track[medium].caps,
-	};
-	av->push->cb.on_unit(av->push->cb.user, &unit);
-}
-
 /* Times are a stranger's: what overflows saturates. */
 static int64_t packet_end_us(const struct lvx_push_av *av, const AVPacket *p)
 {
@@ -266,7 +241,6 @@ static enum lvx_status take_packet(struct lvx_push_av *av)
 			if (av->packet->pts != AV_NOPTS_VALUE)
 				av->packet->pts = lvx_unwrap(&av->unwrap, av->packet->pts);
 		}
-		tell_unit(av, (enum lvx_medium)m);
 		if (m == LVX_SOUND && av->holds)
 			return hold_sound(av);
 		enum lvx_status st = decode(av, (enum lvx_medium)m, av->packet);

@@ -30,22 +30,10 @@ enum lvx_source_pace {
 	LVX_PACE_MAX,	/* as fast as the readers take it (a PACED ring) */
 };
 
-/* One encoded access unit as it left the demuxer, before any decoder. */
-struct lvx_unit {
-	const uint8_t *data; /* borrowed for the call */
-	size_t len;
-	int64_t pts_us, dts_us; /* INT64_MIN: unknown; on the ring's timeline */
-	bool keyframe;
-	enum { LVX_UNIT_AUDIO, LVX_UNIT_VIDEO } media;
-	const char *codec; /* caps string, e.g. "video/x-h264, ..."; borrowed */
-};
-
 struct lvx_source_callbacks {
 	void *user;
 	/* Any of the source's threads; must not block. msg may be "". */
 	void (*on_state)(void *user, enum lvx_source_state state, const char *msg);
-	/* May be NULL. A source's streaming thread; must not block. */
-	void (*on_unit)(void *user, const struct lvx_unit *unit);
 };
 
 struct lvx_source_params {

@@ -131,70 +131,12 @@ static gint on_select_stream(
 
 /* ---- encoded units, before any decoder ---- */
 
-static void tell_unit(struct lvx_gst *g, GstPad *pad, GstBuffer *buffer, bool sound,
-	const GstSegment *segment, const char *codec)
-{
-	(void)pad;
-	GstMapInfo map;
-	if (!gst_buffer_map(buffer, &map, GST_MAP_READ))
-		return;
-	int64_t pts_us = lvx_gst_running_us(segment, GST_BUFFER_PTS(buffer));
-	int64_t dts_us = lvx_gst_running_us(segment, GST_BUFFER_DTS(buffer));
-	enum lvx_medium medium = sound ? LVX_SOUND : LVX_PICTURES;
-	pthread_mutex_lock(&g->lock);
-	if (pts_us != INT64_MIN)
-		pts_us = lvx_timeline_peek(&g->timeline, medium, pts_us);
-	if (dts_us != INT64_MIN)
-		dts_us = lvx_timeline_peek(&g->timeline, medium, dts_us);
-	pthread_mutex_unlock(&g->lock);
-	struct lvx_unit unit = {
-		.data = map.data,
-		.len = map.size,
-		.pts_us = pts_us,
-		.dts_us = dts_us,
-		.keyframe = !GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_DELTA_UNIT),
-		.media = sound ? LVX_UNIT_AUDIO : LVX_UNIT_VIDEO,
-		.codec = codec,
-	};
-	g->cb.on_unit(g->cb.user, &unit);
-	gst_buffer_unmap(buffer, &map);
-}
-
 static GstPadProbeReturn on_unit_buffer(GstPad *pad, GstPadProbeInfo *info, gpointer user)
 {
+	(void)pad;
+	(void)info;
 	struct lvx_gst *g = user;
 	atomic_store(&g->all_read, false);
-	if (!g->cb.on_unit)
-		return GST_PAD_PROBE_OK;
-	gchar *id = gst_pad_get_stream_id(pad);
-	pthread_mutex_lock(&g->lock);
-	bool sound = id && g_strcmp0(id, g->sound_id) == 0;
-	bool pictures = id && g_strcmp0(id, g->picture_id) == 0;
-	pthread_mutex_unlock(&g->lock);
-	g_free(id);
-	if (!sound && !pictures)
-		return GST_PAD_PROBE_OK;
-
-	GstEvent *event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0);
-	GstCaps *caps = gst_pad_get_current_caps(pad);
-	if (event && caps) {
-		const GstSegment *segment;
-		gst_event_parse_segment(event, &segment);
-		gchar *codec = gst_caps_to_string(caps);
-		if (GST_PAD_PROBE_INFO_TYPE(info) & GST_PAD_PROBE_TYPE_BUFFER_LIST) {
-			GstBufferList *list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
-			for (guint i = 0; i < gst_buffer_list_length(list); i++)
-				tell_unit(g, pad, gst_buffer_list_get(list, i), sound, segment,
-					codec);
-		} else {
-			tell_unit(g, pad, GST_PAD_PROBE_INFO_BUFFER(info), sound, segment, codec);
-		}
-		g_free(codec);
-	}
-	if (caps)
-		gst_caps_unref(caps);
-	if (event)
-		gst_event_unref(event);
 	return GST_PAD_PROBE_OK;
 }
 

@@ -23,15 +23,6 @@ static void on_state(void *user, enum lvx_source_state state, const char *msg)
 	pthread_mutex_unlock(&d->lock);
 }
 
-static void on_unit(void *user, const struct lvx_unit *unit)
-{
-	struct drain *d = user;
-	atomic_fetch_add(&d->units[unit->media], 1);
-	atomic_fetch_add(&d->unit_bytes[unit->media], unit->len);
-	if (unit->pts_us != INT64_MIN)
-		atomic_store(&d->unit_pts[unit->media], unit->pts_us);
-}
-
 static void must(bool ok, const char *what)
 {
 	if (ok)
@@ -59,7 +50,7 @@ void drain_init(struct drain *d, enum lvx_ring_mode mode, uint32_t width, uint32
 	must(lvx_bell_create(&d->bell, NULL) == LVX_OK, "bell");
 	lvx_ring_set_bell(d->ring, d->bell);
 	pthread_mutex_init(&d->lock, NULL);
-	d->cb = (struct lvx_source_callbacks){.user = d, .on_state = on_state, .on_unit = on_unit};
+	d->cb = (struct lvx_source_callbacks){.user = d, .on_state = on_state};
 }
 
 static void keep(struct drain *d, const float *pcm, size_t n, int64_t pts_us, bool fresh)

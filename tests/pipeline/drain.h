@@ -45,8 +45,6 @@ struct drain {
 	enum lvx_source_state states[DRAIN_STATES];
 	int n_states;
 	char msg[512]; /* of the last state that had one */
-	_Atomic uint64_t units[2], unit_bytes[2];
-	_Atomic int64_t unit_pts[2]; /* the last */
 };
 
 /* mode PACED has a blocking cursor. width 0: no pictures. */

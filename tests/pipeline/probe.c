@@ -54,9 +54,9 @@ int main(int argc, char **argv)
 	for (int i = 0; i < d.n_states; i++)
 		printf("%s ", lvx_source_state_name(d.states[i]));
 	printf("[%s]\n", d.msg);
-	printf("%.3f s wall; samples %zu (%.3f s) rms %.4f; pictures %d; units %llu + %llu\n",
+	printf("%.3f s wall; samples %zu (%.3f s) rms %.4f; pictures %d\n",
 		(double)(lvx_now_us() - t) * 1e-6, d.n, (double)d.n / 16000, rms(d.pcm, d.n),
-		d.n_pictures, (unsigned long long)d.units[0], (unsigned long long)d.units[1]);
+		d.n_pictures);
 	for (int i = 0; i < d.n_pieces && i < 20; i++)
 		printf("  piece at %zu pts %.6f\n", d.pieces[i].at, (double)d.pieces[i].pts_us * 1e-6);
 	for (int i = 0; i < d.n_pictures && i < 10; i++)

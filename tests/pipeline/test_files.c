@@ -91,7 +91,6 @@ static void test_8khz(void **state)
 	assert_int_equal(d.n_pieces, 1);
 	assert_int_equal(d.pieces[0].pts_us, 0);
 	assert_int_equal(stats.duration_us, 3 * SECOND);
-	assert_true(d.units[LVX_UNIT_AUDIO] > 0);
 	drain_finish(&d);
 }
 
@@ -155,7 +154,6 @@ static void test_pictures_only(void **state)
 	assert_int_equal(d.n_pictures, 20); /* no more than five a second */
 	for (int i = 0; i < 20; i++)
 		near_us(d.picture_us[i], i * 200000, 1);
-	assert_int_equal(d.units[LVX_UNIT_VIDEO], 100); /* all of them */
 	drain_finish(&d);
 }
 
