@@ -198,7 +198,7 @@ static enum lvx_status admit(struct lvx_hub *hub, const struct lvx_hub_spec *spe
 		return lvx_fail(err, LVX_ELIMIT, "the daemon is stopping");
 	if (hub->device_failed)
 		return lvx_fail(err, LVX_EDEVICE, "the compute device failed: %s", hub->device_why);
-	if (hub->n_running >= hub->params.max_streams)
+	if (!lvx_hub_make_room(hub))
 		return lvx_fail(err, LVX_ELIMIT, "all %" PRIu32 " rows are taken (--rows)",
 			hub->params.max_streams);
 	uint32_t n_ended = 0, n = 0;
@@ -451,6 +451,10 @@ void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
 	out->next_seq = s->next_seq;
 	out->lanes = s->lanes;
 	out->readers = s->readers;
+	for (uint32_t i = 0; i < LVX_FURTHER_MAX; i++) {
+		out->further_viewers[i] = s->further[i].viewers;
+		out->further |= (uint32_t)s->further[i].open << i;
+	}
 	out->events = s->next_seq - 1;
 	out->gaps = s->gaps;
 	out->hold_us = s->hold_us;

@@ -20,6 +20,9 @@ enum {
 	LVX_PREFIX_MAX = 1024,   /* bytes of a stream's prefix */
 	LVX_EVENT_HEADROOM = 32, /* free bytes before an event's JSON, for the sockets' use */
 	LVX_LATENCY_BUCKETS = 11,
+	/* Further rows of a stream: one a language of the translation lane, then one a lane. */
+	LVX_FURTHER_MAX = LVX_LANGUAGES_MAX + LVX_LANES_MAX,
+	LVX_HUB_LANES = LVX_LANES_MAX + LVX_FURTHER_MAX, /* of a stream's events */
 };
 
 struct lvx_hub;
@@ -38,7 +41,8 @@ enum lvx_hub_event_kind {
 struct lvx_hub_event {
 	_Atomic uint32_t refs;
 	enum lvx_hub_event_kind kind;
-	uint32_t lane; /* TEXT and CORRECTION only */
+	/* TEXT and CORRECTION: the model's lane; of a further row, LVX_LANES_MAX + its number */
+	uint32_t lane;
 	uint64_t seq;
 	size_t len;
 	char data[]; /* [LVX_EVENT_HEADROOM + len] */
@@ -52,6 +56,8 @@ struct lvx_hub_params {
 	uint32_t default_lanes;           /* 0: the model's first (captions), and translation if translate_to */
 	const char *default_translate_to; /* or NULL; borrowed */
 	int64_t linger_us; /* an ended stream from the network stays so long unwatched */
+	uint32_t max_further;	   /* further rows at once; 0: none */
+	int64_t further_linger_us; /* they stay so long unwatched */
 };
 enum lvx_status lvx_hub_create(
 	struct lvx_hub **out, const struct lvx_hub_params *params, struct lvx_error *err);
@@ -124,9 +130,23 @@ void lvx_hub_note_hold(struct lvx_hub_stream *s, int64_t hold_us);
 /* ---- readers ---- */
 struct lvx_hub_reader {
 	uint64_t next;  /* seq of the next event */
-	uint32_t lanes; /* bit per lane whose text is wanted */
+	uint32_t lanes;	  /* bit per lane of the stream's own row whose text is wanted */
+	uint32_t further; /* bit per further row whose text is wanted, if it is made */
 	bool activity;
 };
+/*
+ * Counts a viewer, sets the reader's lanes and further, and sees to it that what it asks
+ * for is made: a language of the translation lane that the stream's own row does not
+ * make, or a lane that is off there, is a further row, made for the first who asks, shared
+ * by all who do, given back when the last has left. lanes 0: all that the own row
+ * makes. translate_to NULL: the stream's own. LVX_EINVAL, LVX_ELIMIT, LVX_EDEVICE: refused.
+ */
+enum lvx_status lvx_hub_watch(struct lvx_hub_stream *s, uint32_t lanes, const char *translate_to,
+	struct lvx_hub_reader *reader, struct lvx_error *err);
+void lvx_hub_unwatch(struct lvx_hub_stream *s, const struct lvx_hub_reader *reader);
+/* What a further row makes; language: NULL unknown. */
+uint32_t lvx_hub_further_lane(const struct lvx_model_info *model, uint32_t index);
+const char *lvx_hub_further_language(const struct lvx_model_info *model, uint32_t index);
 /* The seq of the oldest event that is kept, and of the next that will be made. */
 void lvx_hub_range(struct lvx_hub_stream *s, uint64_t *oldest, uint64_t *next);
 /* The next event that the reader wants, referenced. LVX_AGAIN: none yet. LVX_END: none any
@@ -151,6 +171,8 @@ struct lvx_hub_info {
 	uint64_t oldest_seq, next_seq;
 	uint32_t lanes;
 	uint32_t readers;
+	uint32_t further_viewers[LVX_FURTHER_MAX];
+	uint32_t further; /* bit per further row that is there */
 	uint64_t events, gaps;
 	int64_t hold_us;                                 /* of the latest output; 0: none is late */
 	int64_t latency_us;                              /* of the last text event; -1 unknown */

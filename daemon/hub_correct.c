@@ -129,8 +129,12 @@ enum lvx_status lvx_hub_correct(struct lvx_hub_stream *s, const struct lvx_hub_c
 		share_out(line, c->text, strlen(c->text), shared, n);
 		times = shared;
 	}
+	const struct lvx_model_info *model = lvx_engine_model(s->hub->params.engine);
+	uint32_t lane = line->lane;
+	if (lane >= LVX_LANES_MAX)
+		lane = lvx_hub_further_lane(model, lane - LVX_LANES_MAX);
 	struct lvx_correction_event e = {
-		.lane = lvx_engine_model(s->hub->params.engine)->lanes[line->lane].name,
+		.lane = model->lanes[lane].name,
 		.language = line->language[0] ? line->language : NULL,
 		.from_seq = c->from_seq,
 		.to_seq = c->to_seq,

@@ -2,10 +2,12 @@
 /* The thread of one stream: opens it, sleeps, closes it. */
 #include "daemon/hub_priv.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- callbacks ---- */
 
@@ -129,6 +131,24 @@ static const char *end_reason(struct lvx_hub_stream *s) /* {s->lock} */
 	return s->vanished ? "vanished" : "ended";
 }
 
+/* For at most so long (-1: for ever), unless there is something to do. False: it is over. */
+static bool wait_for_news(struct lvx_hub_stream *s, int64_t wait_us)
+{
+	int64_t until_us = lvx_now_us() + wait_us;
+	struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
+	pthread_mutex_lock(&s->lock);
+	bool over = s->close_wanted || (s->row_ended && lvx_hub_further_ended(s));
+	if (!over && !s->further_changed) {
+		if (wait_us < 0)
+			pthread_cond_wait(&s->changed, &s->lock);
+		else
+			pthread_cond_clockwait(&s->changed, &s->lock, CLOCK_MONOTONIC, &until);
+	}
+	s->further_changed = false;
+	pthread_mutex_unlock(&s->lock);
+	return !over;
+}
+
 /* Opens the stream, waits for its end and closes it. */
 static void run(struct lvx_hub_stream *s)
 {
@@ -137,10 +157,9 @@ static void run(struct lvx_hub_stream *s)
 		return;
 	if (open_stream(s, &err) == LVX_OK) {
 		lvx_hub_news(s->hub); /* a pusher may wait for this */
-		pthread_mutex_lock(&s->lock);
-		while (!s->row_ended && !s->close_wanted)
-			pthread_cond_wait(&s->changed, &s->lock);
-		pthread_mutex_unlock(&s->lock);
+		while (wait_for_news(s, lvx_hub_further_work(s)))
+			;
+		lvx_hub_further_close(s);
 		close_stream(s);
 	} else {
 		lvx_hub_log_state(s, LVX_SOURCE_FAILED, err.msg);

@@ -68,17 +68,20 @@ static const char *language(const struct lvx_hub_stream *s, const struct lvx_lan
 	return lane->n_languages == 1 ? lane->languages[0] : NULL;
 }
 
-static void append_text(struct lvx_hub_stream *s, const struct lvx_event *e, int64_t latency_us)
+/* f: the further row that says it, or NULL. */
+static void append_text(struct lvx_hub_stream *s, struct further *f, const struct lvx_event *e,
+	int64_t latency_us)
 {
 	const struct lvx_model_info *model = lvx_engine_model(s->hub->params.engine);
 	bool is_word = e->kind == LVX_EVENT_WORD;
 	if (e->lane >= model->n_lanes)
 		return;
 	const struct lvx_lane_info *lane = &model->lanes[e->lane];
+	struct lane_log *log = f ? &f->log : &s->logs[e->lane];
 	struct lvx_text_event text = {
 		.lane = lane->name,
-		.language = language(s, lane),
-		.segment = s->segment[e->lane],
+		.language = f ? lvx_hub_further_language(model, f->index) : language(s, lane),
+		.segment = log->segment,
 		.segment_end = e->segment_end,
 		.latency_us = is_word ? latency_us : -1,
 		.word = is_word ? e->text : NULL,
@@ -88,11 +91,10 @@ static void append_text(struct lvx_hub_stream *s, const struct lvx_event *e, int
 	};
 	struct lvx_event_key key = next_key(s);
 	lvx_json_out_text(&s->scratch, &key, &text);
-	append(s, LVX_HUB_TEXT, e->lane);
-	s->segment_open[e->lane] = !e->segment_end;
-	if (e->segment_end)
-		s->segment[e->lane]++;
-	if (is_word)
+	append(s, LVX_HUB_TEXT, f ? LVX_LANES_MAX + f->index : e->lane);
+	log->segment_open = !e->segment_end;
+	log->segment += e->segment_end;
+	if (is_word && !f)
 		note_latency(s, latency_us);
 }
 
@@ -102,14 +104,14 @@ void lvx_hub_log_event(struct lvx_hub_stream *s, const struct lvx_event *e, int6
 	struct lvx_event_key key = next_key(s);
 	switch (e->kind) {
 	case LVX_EVENT_WORD:
-		append_text(s, e, latency_us);
+		append_text(s, NULL, e, latency_us);
 		break;
 	case LVX_EVENT_ACTIVITY:
 		lvx_json_out_activity(&s->scratch, &key, e);
 		append(s, LVX_HUB_ACTIVITY, 0);
 		/* An utterance that a pause ended, not a word. */
-		if (e->segment_end && e->lane < LVX_LANES_MAX && s->segment_open[e->lane])
-			append_text(s, e, latency_us);
+		if (e->segment_end && e->lane < LVX_LANES_MAX && s->logs[e->lane].segment_open)
+			append_text(s, NULL, e, latency_us);
 		break;
 	case LVX_EVENT_GAP:
 		s->gaps++;
@@ -122,6 +124,38 @@ void lvx_hub_log_event(struct lvx_hub_stream *s, const struct lvx_event *e, int6
 		break;
 	}
 	pthread_mutex_unlock(&s->lock);
+}
+
+void lvx_hub_log_further(
+	struct lvx_hub_stream *s, struct further *f, const struct lvx_event *e, int64_t latency_us)
+{
+	pthread_mutex_lock(&s->lock);
+	switch (e->kind) {
+	case LVX_EVENT_WORD:
+		append_text(s, f, e, latency_us);
+		break;
+	case LVX_EVENT_ACTIVITY: /* the own row has told of it, but for this row's segments */
+		if (e->segment_end && f->log.segment_open)
+			append_text(s, f, e, latency_us);
+		break;
+	case LVX_EVENT_GAP: /* the own row has told of it */
+		break;
+	case LVX_EVENT_END:
+		f->ended = true;
+		pthread_cond_signal(&s->changed);
+		break;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void lvx_hub_log_break(struct lvx_hub_stream *s, struct further *f)
+{
+	const struct lvx_model_info *model = lvx_engine_model(s->hub->params.engine);
+	struct lvx_event e = {.kind = LVX_EVENT_ACTIVITY,
+		.lane = lvx_hub_further_lane(model, f->index),
+		.segment_end = true};
+	if (f->log.segment_open)
+		append_text(s, f, &e, -1);
 }
 
 void lvx_hub_log_state(struct lvx_hub_stream *s, enum lvx_source_state state, const char *msg)
@@ -189,7 +223,8 @@ void lvx_hub_range(struct lvx_hub_stream *s, uint64_t *oldest, uint64_t *next)
 static bool wanted(const struct lvx_hub_reader *r, const struct lvx_hub_event *e)
 {
 	if (e->kind == LVX_HUB_TEXT || e->kind == LVX_HUB_CORRECTION)
-		return r->lanes & 1u << e->lane;
+		return e->lane < LVX_LANES_MAX ? r->lanes >> e->lane & 1
+					       : r->further >> (e->lane - LVX_LANES_MAX) & 1;
 	return e->kind != LVX_HUB_ACTIVITY || r->activity;
 }
 

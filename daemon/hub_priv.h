@@ -27,11 +27,30 @@ struct lvx_hub {
 	/* {lock} from here on */
 	struct lvx_hub_stream *first; /* in the order of their making; a reference each */
 	uint32_t n_running;           /* those that count against max_streams */
+	uint32_t n_further;           /* rows for viewers' wishes, which count too */
 	uint32_t n_rows_taken;        /* lags behind n_running while streams close */
 	int64_t last_epoch;
 	uint64_t n_picked; /* ids made up so far */
 	bool stopping, device_failed;
 	char device_why[384];
+};
+
+/* What a row says in one lane. */
+struct lane_log {
+	uint32_t segment;
+	bool segment_open;
+};
+
+/* A further row, or the wish for one. */
+struct further {
+	bool reserved; /* {hub->lock} in n_further */
+	struct lvx_hub_stream *of;
+	uint32_t index, row;
+	/* {of->lock} */
+	uint32_t viewers;
+	bool open, ended, failed; /* failed: not tried again while the same viewers are there */
+	int64_t unwatched_us;
+	struct lane_log log;
 };
 
 struct lvx_hub_stream {
@@ -71,8 +90,9 @@ struct lvx_hub_stream {
 	enum lvx_source_state state;
 	char message[256];
 	uint32_t lanes, readers;
-	uint32_t segment[LVX_LANES_MAX];
-	bool segment_open[LVX_LANES_MAX];
+	struct lane_log logs[LVX_LANES_MAX];
+	struct further further[LVX_FURTHER_MAX];
+	bool further_changed; /* a wish came or went; the keeper clears it */
 	uint64_t gaps;
 	int64_t hold_us;
 	int64_t latency_us;
@@ -87,11 +107,25 @@ void lvx_hub_news(struct lvx_hub *hub); /* no lock held */
 /* hub.c. It no longer counts against max_streams; {hub->lock}. */
 void lvx_hub_uncount(struct lvx_hub_stream *s);
 
+/* hub_further.c */
+/* Is there a row for one more? A further row without viewers gives way. {hub->lock} */
+bool lvx_hub_make_room(struct lvx_hub *hub);
+/* The keeper's, while the stream is open: opens and closes them. In so many µs there is more
+ * to do; -1: when `changed` is signalled. */
+int64_t lvx_hub_further_work(struct lvx_hub_stream *s);
+bool lvx_hub_further_ended(const struct lvx_hub_stream *s); /* all have said all; {lock} */
+void lvx_hub_further_close(struct lvx_hub_stream *s);	     /* before the stream is closed */
+
 /* hub_keeper.c: the thread; takes a reference of the stream. */
 void *lvx_hub_keeper(void *stream);
 
 /* hub_log.c; each takes the lock, appends and leaves the news to the caller. */
 void lvx_hub_log_event(struct lvx_hub_stream *s, const struct lvx_event *event, int64_t latency_us);
+/* What a further row says. */
+void lvx_hub_log_further(struct lvx_hub_stream *s, struct further *f,
+	const struct lvx_event *event, int64_t latency_us);
+/* Its row is gone: ends the segment that is open. {lock} */
+void lvx_hub_log_break(struct lvx_hub_stream *s, struct further *f);
 void lvx_hub_log_state(struct lvx_hub_stream *s, enum lvx_source_state state, const char *msg);
 /* The event's seq; 0: the stream has ended. */
 uint64_t lvx_hub_log_correction(

@@ -173,6 +173,24 @@ void lvx_json_out_model_lanes(struct lvx_text *t, const struct lvx_model_info *m
 	lvx_text_printf(t, "]");
 }
 
+/* ,"further":[{"lane":"translation","language":"fr","viewers":2}] */
+static void further(
+	struct lvx_text *t, const struct lvx_model_info *model, const struct lvx_hub_info *i)
+{
+	const char *comma = "";
+	lvx_text_printf(t, ",\"further\":[");
+	for (uint32_t k = 0; k < LVX_FURTHER_MAX; k++) {
+		if (!(i->further >> k & 1))
+			continue;
+		lvx_text_printf(t, "%s{\"lane\":", comma);
+		lvx_text_json(t, model->lanes[lvx_hub_further_lane(model, k)].name);
+		string(t, "language", lvx_hub_further_language(model, k));
+		lvx_text_printf(t, ",\"viewers\":%" PRIu32 "}", i->further_viewers[k]);
+		comma = ",";
+	}
+	lvx_text_printf(t, "]");
+}
+
 void lvx_json_out_info(
 	struct lvx_text *t, const struct lvx_model_info *model, const struct lvx_hub_info *i)
 {
@@ -188,6 +206,7 @@ void lvx_json_out_info(
 		i->created_us, i->epoch, i->oldest_seq, i->next_seq);
 	lvx_json_out_lanes(t, model, i->lanes);
 	string(t, "translate_to", i->translate_to);
+	further(t, model, i);
 	number_or_null(t, "start_wall_us", i->stream.start_wall_us > 0, i->stream.start_wall_us);
 	number_or_null(t, "heard_us", true, i->stream.heard_us);
 	number_or_null(t, "duration_us", i->stream.duration_us >= 0, i->stream.duration_us);

@@ -228,6 +228,8 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 		.max_streams = (uint32_t)s->rows,
 		.history = (uint32_t)s->history,
 		.linger_us = 600000000,
+		.max_further = (uint32_t)s->viewer_rows,
+		.further_linger_us = (int64_t)(s->viewer_linger_s * 1e6),
 	};
 	st = lvx_hub_create(&d->hub, &hp, err);
 	if (st != LVX_OK)
@@ -310,7 +312,7 @@ static void raise_descriptors(const struct lvx_settings *s)
 	struct rlimit limit;
 	rlim_t wanted = (rlim_t)s->max_connections + 2048;
 	if (is_recording(s))
-		wanted += (rlim_t)s->rows * LVX_LANES_MAX * LVX_CAPTION_FORMATS;
+		wanted += (rlim_t)s->rows * LVX_HUB_LANES * LVX_CAPTION_FORMATS;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;

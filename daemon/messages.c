@@ -245,12 +245,16 @@ static enum lvx_status read_subscribe(
 	struct lvx_request *r, const struct lvx_model_info *model, struct lvx_error *err)
 {
 	static const char *const keys[] = {
-		"type", "ref", "stream", "lanes", "from", "activity", NULL};
+		"type", "ref", "stream", "lanes", "translate_to", "from", "activity", NULL};
 	enum lvx_status st = lvx_json_known_keys(r->root, where, keys, err);
 	if (st == LVX_OK)
 		st = read_id(&r->stream, r->root, "stream", true, err);
 	if (st == LVX_OK)
 		st = read_lanes(&r->lanes, r->root, model, false, err);
+	if (st == LVX_OK)
+		st = read_string(&r->translate_to, r->root, "translate_to", false, 11, err);
+	if (st == LVX_OK)
+		st = lvx_language_check(model, where, r->translate_to, err);
 	if (st == LVX_OK)
 		st = lvx_json_bool(r->root, where, "activity", false, &r->activity, err);
 	return st == LVX_OK ? read_from(r, err) : st;

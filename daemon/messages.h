@@ -45,6 +45,7 @@ struct lvx_request {
 	const char *stream; /* SUBSCRIBE, UNSUBSCRIBE: never NULL */
 	/* SUBSCRIBE */
 	uint32_t lanes; /* 0: all */
+	const char *translate_to; /* or NULL */
 	bool activity;
 	enum lvx_from from;
 	uint64_t last; /* LAST */

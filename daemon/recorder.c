@@ -52,7 +52,7 @@ struct recorded {
 	uint64_t n_lost; /* cues since then */
 	uint64_t n_gone; /* events since then that were no longer kept when they were wanted */
 	int64_t failed_us;
-	struct lane lanes[LVX_LANES_MAX];
+	struct lane lanes[LVX_HUB_LANES];
 };
 
 struct lvx_recorder {
@@ -231,7 +231,7 @@ static void release(struct recorded *r, bool all)
 static void finish_lanes(struct recorded *r)
 {
 	release(r, true); /* after its end nothing is corrected any more */
-	for (int i = 0; i < LVX_LANES_MAX; i++) {
+	for (int i = 0; i < LVX_HUB_LANES; i++) {
 		if (r->lanes[i].cues)
 			lvx_cues_finish(r->lanes[i].cues);
 		lvx_cues_destroy(r->lanes[i].cues);
@@ -274,7 +274,7 @@ static void read_news(struct recorded *r)
 static void tick(struct recorded *r, int64_t heard_us)
 {
 	int64_t settled_us = heard_us - SETTLE_US, held_us = lvx_hold_begin_us(r->hold);
-	for (int i = 0; i < LVX_LANES_MAX; i++) {
+	for (int i = 0; i < LVX_HUB_LANES; i++) {
 		if (r->lanes[i].cues)
 			lvx_cues_time(r->lanes[i].cues, held_us < settled_us ? held_us : settled_us);
 	}
@@ -284,7 +284,7 @@ static bool is_pending(const struct recorded *r)
 {
 	if (lvx_hold_begin_us(r->hold) != INT64_MAX)
 		return true;
-	for (int i = 0; i < LVX_LANES_MAX; i++) {
+	for (int i = 0; i < LVX_HUB_LANES; i++) {
 		if (r->lanes[i].cues && lvx_cues_pending(r->lanes[i].cues))
 			return true;
 	}
@@ -320,7 +320,7 @@ static struct recorded *follow(struct lvx_recorder *rec, struct lvx_hub_stream *
 	rec->recorded = more;
 	more[rec->n++] = r;
 	r->stream = stream;
-	r->reader = (struct lvx_hub_reader){.next = 1, .lanes = UINT32_MAX};
+	r->reader = (struct lvx_hub_reader){.next = 1, .lanes = UINT32_MAX, .further = UINT32_MAX};
 	struct lvx_stream_settings s = lvx_settings_of_stream(rec->settings, lvx_hub_id(stream));
 	r->dir = s.record && s.record[0] ? s.record : NULL;
 	r->roll_us = s.record_roll_min > 0 ? (int64_t)s.record_roll_min * 60000000 : 0;

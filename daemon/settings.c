@@ -32,6 +32,10 @@ const struct lvx_option lvx_options[] = {
 	{"device", FLAG | DAEMON, STRING, D(device), 0, 0, "NAME",
 		"compute device: an index of --list-compute, or a part of its name"},
 	{"rows", FLAG | DAEMON, NUMBER, D(rows), 1, 256, "N", "streams at once (16)"},
+	{"viewer-rows", FLAG | DAEMON, NUMBER, D(viewer_rows), 0, 256, "N",
+		"of these, rows for languages and lanes that viewers ask for (half)"},
+	{"viewer-linger", FLAG | DAEMON, SECONDS, D(viewer_linger_s), 0, 3600, "SEC",
+		"they stay so long without a viewer (10)"},
 	{"max-streams", FLAG | DAEMON, NUMBER, D(rows), 1, 256, "N", "the same"},
 	{"port", FLAG | DAEMON, NUMBER, D(port), 0, 65535, "N", "port (8437); 0: any free one"},
 	{"bind", FLAG | DAEMON, STRING, D(bind), 0, 0, "ADDR",
@@ -361,10 +365,12 @@ void lvx_settings_init(struct lvx_settings *s)
 {
 	*s = (struct lvx_settings){
 		.rows = -1,
+		.viewer_rows = -1,
 		.port = -1,
 		.history = -1,
 		.max_connections = -1,
 		.slow_after_s = -1,
+		.viewer_linger_s = -1,
 		.exit_when_done = -1,
 		.print = -1,
 		.quiet = -1,
@@ -502,6 +508,7 @@ static void fill_defaults(struct lvx_settings *s)
 	s->history = s->history >= 0 ? s->history : 4096;
 	s->max_connections = s->max_connections >= 0 ? s->max_connections : 1024;
 	s->slow_after_s = s->slow_after_s >= 0 ? s->slow_after_s : 20;
+	s->viewer_linger_s = s->viewer_linger_s >= 0 ? s->viewer_linger_s : 10;
 	s->exit_when_done = s->exit_when_done > 0;
 	s->print = s->print > 0;
 	s->quiet = s->quiet > 0;
@@ -534,6 +541,7 @@ static enum lvx_status check(struct lvx_settings *s, struct lvx_error *err)
 		return st;
 	size_t wanted = s->n_streams > 16 ? s->n_streams : 16;
 	s->rows = s->rows >= 0 ? s->rows : (int)wanted;
+	s->viewer_rows = s->viewer_rows >= 0 ? s->viewer_rows : s->rows / 2;
 	if (s->n_streams > (size_t)s->rows)
 		return lvx_fail(err, LVX_EINVAL, "%zu streams are more than rows = %d",
 			s->n_streams, s->rows);

@@ -42,8 +42,8 @@ struct lvx_settings {
 	char *model, *device, *bind, *token, *token_file, *allow_origin, *allow_schemes;
 	char *operator_token, *operator_token_file; /* NULL: whoever has the token may do all */
 	char *tls_cert, *tls_key, *web_root, *log_level;
-	int rows, port, history, max_connections; /* after lvx_settings_load never -1 */
-	double slow_after_s;
+	int rows, viewer_rows, port, history, max_connections; /* after lvx_settings_load never -1 */
+	double slow_after_s, viewer_linger_s;
 	int exit_when_done, print, quiet;
 	struct lvx_stream_settings defaults;
 	struct lvx_stream_settings *streams;

@@ -244,6 +244,25 @@ void lvx_stream_push_finish(struct lvx_stream *s)
 		lvx_push_finish(s->push);
 }
 
+enum lvx_status lvx_stream_open_further(struct lvx_stream *s, const struct lvx_stream_further *p,
+	uint32_t *row, struct lvx_error *err)
+{
+	struct lvx_row_params rp = {
+		.lanes = p->lanes,
+		.translate_to = p->translate_to,
+		.follows = true,
+		.of = s->row,
+		.on_event = p->on_event,
+		.user = p->user,
+	};
+	return lvx_engine_add(s->engine, &rp, row, err);
+}
+
+void lvx_stream_close_further(struct lvx_stream *s, uint32_t row)
+{
+	lvx_engine_remove(s->engine, row);
+}
+
 void lvx_stream_set_lanes(struct lvx_stream *s, uint32_t lanes)
 {
 	lvx_engine_set_lanes(s->engine, s->row, lanes);

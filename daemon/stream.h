@@ -50,6 +50,22 @@ void lvx_stream_close(struct lvx_stream *stream);
 enum lvx_status lvx_stream_push(
 	struct lvx_stream *stream, const uint8_t *data, size_t len, size_t *taken);
 void lvx_stream_push_finish(struct lvx_stream *stream);
+
+struct lvx_stream_further {
+	uint32_t lanes;		  /* not the captions */
+	const char *translate_to; /* or NULL */
+	void (*on_event)(void *user, const struct lvx_event *event); /* on the model thread */
+	void *user;
+};
+/*
+ * A further row that hears what the stream hears (struct lvx_row_params). Its GAP and
+ * ACTIVITY events repeat the stream's; its END comes after the stream's. Not from a
+ * callback; close it before the stream. As lvx_engine_add.
+ */
+enum lvx_status lvx_stream_open_further(struct lvx_stream *stream,
+	const struct lvx_stream_further *params, uint32_t *row, struct lvx_error *err);
+void lvx_stream_close_further(struct lvx_stream *stream, uint32_t row);
+
 void lvx_stream_set_lanes(struct lvx_stream *stream, uint32_t lanes);
 /*
  * How long ago the moment end_us of the timeline was heard: the delay of a word

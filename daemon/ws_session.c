@@ -180,7 +180,7 @@ static void send_hello(struct lvx_ws_session *s)
 
 static void remove_subscription(struct lvx_ws_session *s, size_t i)
 {
-	lvx_hub_count_reader(s->subs[i].stream, -1);
+	lvx_hub_unwatch(s->subs[i].stream, &s->subs[i].reader);
 	lvx_hub_unref(s->subs[i].stream);
 	s->subs[i] = s->subs[--s->n_subs];
 }
@@ -229,10 +229,32 @@ static bool find_start(struct lvx_ws_session *s, const struct lvx_request *r,
 	return true;
 }
 
+/* Which lanes a viewer gets, and in which language the translation. */
+static void add_lanes(struct lvx_text *t, const struct lvx_model_info *model,
+	const struct lvx_hub_info *info, const struct lvx_hub_reader *reader)
+{
+	uint32_t lanes = info->lanes & reader->lanes;
+	int translation = lvx_model_info_lane(model, "translation");
+	const char *language = NULL;
+	if (translation >= 0 && (lanes >> translation & 1))
+		language = info->translate_to;
+	for (uint32_t i = 0; i < LVX_FURTHER_MAX; i++) {
+		if (!(reader->further >> i & 1))
+			continue;
+		lanes |= 1u << lvx_hub_further_lane(model, i);
+		if (i < LVX_LANGUAGES_MAX)
+			language = lvx_hub_further_language(model, i);
+	}
+	lvx_json_out_lanes(t, model, lanes);
+	lvx_text_printf(t, ",\"translate_to\":");
+	lvx_text_json(t, language);
+}
+
 static void subscribe(struct lvx_ws_session *s, const struct lvx_request *r)
 {
 	const struct lvx_model_info *model = lvx_engine_model(s->server->params.engine);
 	uint64_t start, missed;
+	struct lvx_error err;
 	struct lvx_hub_stream *stream = lvx_hub_find(s->server->params.hub, r->stream);
 	if (!stream) {
 		send_error(s, r->ref, LVX_API_NOT_FOUND, "there is no stream '%s'", r->stream);
@@ -246,22 +268,20 @@ static void subscribe(struct lvx_ws_session *s, const struct lvx_request *r)
 	}
 	if (!find_start(s, r, stream, &start, &missed))
 		goto refused;
+	struct lvx_hub_reader reader = {.next = start, .activity = r->activity};
+	/* The new before the old, so that a row that both want stays. */
+	enum lvx_status st = lvx_hub_watch(stream, r->lanes, r->translate_to, &reader, &err);
+	if (st != LVX_OK) {
+		send_error(s, r->ref, lvx_api_code_of(st), "%s", err.msg);
+		goto refused;
+	}
 	if (i < s->n_subs)
 		remove_subscription(s, i);
 	struct subscription *more = realloc(s->subs, (s->n_subs + 1) * sizeof(*more));
 	if (!more)
 		abort();
 	s->subs = more;
-	s->subs[s->n_subs++] = (struct subscription){
-		.stream = stream,
-		.reader =
-			{
-				.next = start,
-				.lanes = r->lanes != 0 ? r->lanes : UINT32_MAX,
-				.activity = r->activity,
-			},
-	};
-	lvx_hub_count_reader(stream, 1);
+	s->subs[s->n_subs++] = (struct subscription){.stream = stream, .reader = reader};
 
 	struct lvx_hub_info info;
 	lvx_hub_get_info(stream, &info);
@@ -272,7 +292,7 @@ static void subscribe(struct lvx_ws_session *s, const struct lvx_request *r)
 		",\"stream\":\"%s\",\"epoch\":%" PRId64 ",\"oldest_seq\":%" PRIu64
 		",\"next_seq\":%" PRIu64 ",\"lanes\":",
 		info.id, info.epoch, info.oldest_seq, info.next_seq);
-	lvx_json_out_lanes(&t, model, info.lanes & (r->lanes != 0 ? r->lanes : UINT32_MAX));
+	add_lanes(&t, model, &info, &reader);
 	lvx_text_printf(&t, ",\"state\":\"%s\",\"info\":", info.state);
 	lvx_json_out_info(&t, model, &info);
 	lvx_text_printf(&t, "}");

@@ -29,6 +29,7 @@ struct row {
 	struct lvx_row_params params;
 	int64_t heard_us;
 	uint64_t slots, words;
+	bool orphan;
 };
 
 struct lvx_scheduler {
@@ -161,6 +162,8 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 	for (uint32_t i = 0; i < s->n_rows; i++) {
 		if (s->rows[i].used)
 			continue;
+		if (params->follows && !s->rows[params->of].used)
+			return lvx_fail(err, LVX_EINVAL, "that row cannot be followed");
 		s->rows[i] = (struct row){.used = true, .params = *params};
 		*row = i;
 		return LVX_OK;
@@ -171,6 +174,9 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row)
 {
 	s->rows[row].used = false;
+	for (uint32_t i = 0; i < s->n_rows; i++)
+		s->rows[i].orphan |= s->rows[i].used && s->rows[i].params.follows &&
+				     s->rows[i].params.of == row;
 }
 
 void lvx_scheduler_set_lanes(struct lvx_scheduler *s, uint32_t row, uint32_t lanes)
@@ -184,7 +190,12 @@ static void say(struct row *r)
 	for (uint32_t lane = 0; lane < 3; lane++) {
 		if (!(r->params.lanes & 1u << lane))
 			continue;
-		snprintf(text, sizeof(text), "%c%llu", "ctd"[lane], (unsigned long long)r -> words);
+		/* Of a further language: "fr7" when the stream's own row says "c7". */
+		snprintf(text, sizeof(text), "%.*s%llu",
+			r->params.follows && r->params.translate_to ? 2 : 1,
+			r->params.follows && r->params.translate_to ? r->params.translate_to
+								    : &"ctd"[lane],
+			(unsigned long long)r->words);
 		struct lvx_event e = {
 			.kind = LVX_EVENT_WORD,
 			.lane = lane,
@@ -210,8 +221,18 @@ static void say(struct row *r)
 	r->words++;
 }
 
-static void hear(struct row *r, const struct lvx_feed_item *item)
+/* What a row hears and says, those that follow it do as well. */
+static void hear(struct lvx_scheduler *s, struct row *r, const struct lvx_feed_item *item)
 {
+	uint32_t index = (uint32_t)(r - s->rows);
+	for (uint32_t i = 0; i < s->n_rows; i++) {
+		struct row *f = &s->rows[i];
+		if (!f->used || f->orphan || !f->params.follows || f->params.of != index)
+			continue;
+		f->words = r->words;
+		f->slots = r->slots;
+		hear(s, f, item);
+	}
 	if (item->gap_us > 0) {
 		struct lvx_event e = {
 			.kind = LVX_EVENT_GAP,
@@ -237,17 +258,22 @@ enum lvx_status lvx_scheduler_tick(struct lvx_scheduler *s, uint32_t *n_done)
 	for (uint32_t i = 0; i < s->n_rows; i++) {
 		struct row *r = &s->rows[i];
 		struct lvx_feed_item item = {0};
-		if (!r->used || r->ended)
+		if (!r->used || r->ended || r->params.follows)
 			continue;
 		enum lvx_status st = r->params.feed(r->params.user, &item, s->values);
 		if (st == LVX_OK && item.kind == LVX_FEED_SLOT) {
-			hear(r, &item);
+			hear(s, r, &item);
 			s->slots++;
 			s->runner->stats.slots++;
 		} else if (st == LVX_END) {
 			struct lvx_event e = {.kind = LVX_EVENT_END, .heard_us = r->heard_us};
 			r->ended = true;
 			r->params.on_event(r->params.user, &e);
+			for (uint32_t k = 0; k < s->n_rows; k++) {
+				struct row *f = &s->rows[k];
+				if (f->used && !f->orphan && f->params.follows && f->params.of == i)
+					f->params.on_event(f->params.user, &e);
+			}
 		}
 		*n_done += st == LVX_OK || st == LVX_END;
 	}
