@@ -31,6 +31,13 @@ void lvx_hub_on_news(struct lvx_hub *hub, void (*fn)(void *user), void *user)
 	hub->n_listeners++;
 }
 
+void lvx_hub_on_open(struct lvx_hub *hub, void (*fn)(void *user, struct lvx_hub_stream *stream),
+	void *user)
+{
+	hub->on_open = fn;
+	hub->on_open_user = user;
+}
+
 /* ---- ending ---- */
 
 void lvx_hub_uncount(struct lvx_hub_stream *s) /* {hub->lock} */
@@ -79,11 +86,18 @@ static char *shown(const char *uri)
 	return c;
 }
 
+struct lvx_hub_stream *lvx_hub_ref(struct lvx_hub_stream *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
 void lvx_hub_unref(struct lvx_hub_stream *s)
 {
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	lvx_hub_log_free(s);
+	lvx_units_unref(s->units);
 	/* They were copied by new_stream, so casting const away is ours to do. */
 	free((char *)(uintptr_t)s->spec.uri);
 	free((char *)(uintptr_t)s->spec.translate_to);
@@ -101,7 +115,7 @@ static struct lvx_hub_stream *new_stream(
 {
 	struct lvx_hub_stream *s = calloc(1, sizeof(*s));
 	struct lvx_hub_event **log = calloc(hub->params.history, sizeof(struct lvx_hub_event *));
-	if (!s || !log)
+	if (!s || !log || lvx_units_create(&s->units, 0, 0, NULL) != LVX_OK)
 		abort();
 	s->hub = hub;
 	s->log = log;
@@ -271,7 +285,7 @@ struct lvx_hub_stream *lvx_hub_find(struct lvx_hub *hub, const char *id)
 	pthread_mutex_lock(&hub->lock);
 	struct lvx_hub_stream *s = find(hub, id);
 	if (s)
-		atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+		lvx_hub_ref(s);
 	pthread_mutex_unlock(&hub->lock);
 	return s;
 }
@@ -294,8 +308,7 @@ size_t lvx_hub_list(struct lvx_hub *hub, struct lvx_hub_stream **out, size_t max
 	for (struct lvx_hub_stream *s = hub->first; s && n < max; s = s->next_in_list) {
 		if (s->unlisted)
 			continue;
-		atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-		out[n++] = s;
+		out[n++] = lvx_hub_ref(s);
 	}
 	pthread_mutex_unlock(&hub->lock);
 	return n;
@@ -418,6 +431,18 @@ bool lvx_hub_device_failed(struct lvx_hub *hub, char why[384])
 const char *lvx_hub_id(const struct lvx_hub_stream *s)
 {
 	return s->id;
+}
+
+struct lvx_units *lvx_hub_units(struct lvx_hub_stream *s)
+{
+	return s->units;
+}
+
+void lvx_hub_note_output(
+	struct lvx_hub_stream *s, const char *output, bool well, const char *message)
+{
+	lvx_hub_log_output(s, output, well, message);
+	lvx_hub_news(s->hub);
 }
 
 int64_t lvx_hub_epoch(const struct lvx_hub_stream *s)

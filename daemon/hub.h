@@ -34,6 +34,7 @@ enum lvx_hub_event_kind {
 	LVX_HUB_STATE,
 	LVX_HUB_GAP,
 	LVX_HUB_CORRECTION,
+	LVX_HUB_OUTPUT,
 	LVX_HUB_END,
 };
 
@@ -69,6 +70,10 @@ void lvx_hub_destroy(struct lvx_hub *hub); /* after shutdown; the last reader ha
 /* fn is called, on any thread and without a lock held, when there is something new: an
  * event, room for a push, a stream. It must not block. Before the first stream. */
 void lvx_hub_on_news(struct lvx_hub *hub, void (*fn)(void *user), void *user);
+/* fn is called with each new stream, on the stream's own thread, before anything of it is
+ * opened: for those that must miss none of it. One fn; before the first stream. */
+void lvx_hub_on_open(struct lvx_hub *hub, void (*fn)(void *user, struct lvx_hub_stream *stream),
+	void *user);
 
 struct lvx_hub_spec {
 	const char *id;  /* NULL: the hub picks one */
@@ -95,6 +100,7 @@ struct lvx_hub_stream *lvx_hub_find(struct lvx_hub *hub, const char *id); /* ref
 bool lvx_hub_is_taken(struct lvx_hub *hub, const char *id);
 /* References of at most max streams in the order of their making; returns how many. */
 size_t lvx_hub_list(struct lvx_hub *hub, struct lvx_hub_stream **out, size_t max);
+struct lvx_hub_stream *lvx_hub_ref(struct lvx_hub_stream *s);
 void lvx_hub_unref(struct lvx_hub_stream *s); /* NULL is fine */
 /* Ends it if it runs, and takes its name off the list. */
 void lvx_hub_delete(struct lvx_hub_stream *s);
@@ -105,6 +111,12 @@ bool lvx_hub_all_ended(struct lvx_hub *hub, uint32_t *failed);
 uint32_t lvx_hub_running(struct lvx_hub *hub);
 /* Has the device failed? Then why (at least 384 bytes) says why. */
 bool lvx_hub_device_failed(struct lvx_hub *hub, char why[384]);
+
+/* The encoded programme; borrowed from the stream. It is finished before the stream's END. */
+struct lvx_units *lvx_hub_units(struct lvx_hub_stream *s);
+/* An output of the stream works again, or does not: an event. Nothing once it has ended. */
+void lvx_hub_note_output(
+	struct lvx_hub_stream *s, const char *output, bool well, const char *message);
 
 const char *lvx_hub_id(const struct lvx_hub_stream *s);
 int64_t lvx_hub_epoch(const struct lvx_hub_stream *s);

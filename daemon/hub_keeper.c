@@ -56,6 +56,7 @@ static enum lvx_status open_stream(struct lvx_hub_stream *s, struct lvx_error *e
 		.translate_to = s->spec.translate_to,
 		.prefix = s->spec.prefix,
 		.live = s->spec.live,
+		.units = s->units,
 	};
 	pthread_mutex_lock(&s->lock);
 	params.lanes = s->lanes;
@@ -171,8 +172,11 @@ void *lvx_hub_keeper(void *arg)
 {
 	struct lvx_hub_stream *s = arg;
 	struct lvx_hub *hub = s->hub;
+	if (hub->on_open)
+		hub->on_open(hub->on_open_user, s);
 	lvx_hub_log_state(s, LVX_SOURCE_STARTING, "");
 	run(s);
+	lvx_units_finish(s->units);
 	pthread_mutex_lock(&s->lock);
 	const char *reason = end_reason(s);
 	bool failed = s->state == LVX_SOURCE_FAILED;

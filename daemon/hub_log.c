@@ -191,6 +191,17 @@ uint64_t lvx_hub_log_correction(
 	return seq;
 }
 
+void lvx_hub_log_output(struct lvx_hub_stream *s, const char *output, bool well, const char *msg)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->end_reason) {
+		struct lvx_event_key key = next_key(s);
+		lvx_json_out_output(&s->scratch, &key, output, well, msg);
+		append(s, LVX_HUB_OUTPUT, 0);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 void lvx_hub_log_end(struct lvx_hub_stream *s, const char *reason)
 {
 	pthread_mutex_lock(&s->lock);

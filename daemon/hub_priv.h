@@ -20,6 +20,8 @@ struct lvx_hub {
 		void *user;
 	} listeners[LVX_HUB_LISTENERS]; /* fixed before the first stream */
 	uint32_t n_listeners;
+	void (*on_open)(void *user, struct lvx_hub_stream *stream); /* as the listeners; or NULL */
+	void *on_open_user;
 
 	/* Taken before a stream's lock, and never held while waiting for the engine. */
 	pthread_mutex_t lock;
@@ -67,6 +69,7 @@ struct lvx_hub_stream {
 	struct lvx_hub_spec spec; /* its strings are owned */
 	char *shown_uri;
 	int64_t created_us, epoch;
+	struct lvx_units *units;
 
 	/*
 	 * The open stream. `handle` is for calls from outside; it is NULL before the
@@ -131,6 +134,8 @@ void lvx_hub_log_state(struct lvx_hub_stream *s, enum lvx_source_state state, co
 uint64_t lvx_hub_log_correction(
 	struct lvx_hub_stream *s, uint32_t lane, const struct lvx_correction_event *event);
 void lvx_hub_log_end(struct lvx_hub_stream *s, const char *reason);
+void lvx_hub_log_output(
+	struct lvx_hub_stream *s, const char *output, bool well, const char *msg);
 void lvx_hub_log_free(struct lvx_hub_stream *s);
 
 #endif

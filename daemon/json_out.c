@@ -133,6 +133,16 @@ void lvx_json_out_correction(struct lvx_text *t, const struct lvx_event_key *key
 	lvx_text_printf(t, "]}");
 }
 
+void lvx_json_out_output(struct lvx_text *t, const struct lvx_event_key *key, const char *output,
+	bool well, const char *message)
+{
+	head(t, "output", key);
+	string(t, "output", output);
+	string(t, "state", well ? "live" : "failed");
+	string(t, "message", message);
+	lvx_text_printf(t, "}");
+}
+
 void lvx_json_out_end(struct lvx_text *t, const struct lvx_event_key *key, const char *reason,
 	const char *message)
 {

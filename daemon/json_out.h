@@ -49,6 +49,8 @@ struct lvx_correction_event {
 void lvx_json_out_correction(struct lvx_text *t, const struct lvx_event_key *key,
 	const struct lvx_correction_event *e);
 
+void lvx_json_out_output(struct lvx_text *t, const struct lvx_event_key *key, const char *output,
+	bool well, const char *message);
 void lvx_json_out_end(struct lvx_text *t, const struct lvx_event_key *key, const char *reason,
 	const char *message);
 

@@ -8,6 +8,7 @@
 #include "daemon/caption_file.h"
 #include "daemon/hub.h"
 #include "daemon/messages.h"
+#include "daemon/outputs/outputs.h"
 #include "daemon/paths.h"
 #include "daemon/printer.h"
 #include "daemon/recorder.h"
@@ -31,6 +32,7 @@ struct daemon {
 	struct lvx_hub *hub;
 	struct lvx_printer *printer;
 	struct lvx_recorder *recorder;
+	struct lvx_outputs *outputs;
 	struct lvx_server *server;
 	char web_root[PATH_MAX];
 };
@@ -239,6 +241,8 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 		st = lvx_printer_create(&d->printer, d->hub, err);
 	if (st == LVX_OK && is_recording(s))
 		st = lvx_recorder_create(&d->recorder, d->hub, s, err);
+	if (st == LVX_OK && lvx_outputs_wanted(s))
+		st = lvx_outputs_create(&d->outputs, d->hub, s, err);
 	if (st != LVX_OK)
 		return st;
 	if (!s->web_root && lvx_path_find(d->web_root, "web", "clients/web"))
@@ -246,6 +250,7 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 	struct lvx_server_params sp = {
 		.hub = d->hub,
 		.engine = d->engine,
+		.outputs = d->outputs,
 		.bind = s->bind,
 		.port = (uint16_t)s->port,
 		.token = s->token,
@@ -301,6 +306,7 @@ static bool stop(struct daemon *d)
 	lvx_printer_destroy(d->printer);
 	lvx_recorder_destroy(d->recorder);
 	lvx_server_destroy(d->server);
+	lvx_outputs_destroy(d->outputs);
 	lvx_hub_destroy(d->hub);
 	lvx_engine_destroy(d->engine);
 	return true;

@@ -141,6 +141,7 @@ void lvx_metrics(struct lvx_server *server, struct lvx_text *t)
 	head(t, "latency_seconds", "histogram", "From the end of a word to its event.");
 	for (size_t i = 0; i < n; i++)
 		histogram(t, &infos[i]);
+	lvx_outputs_metrics(server->params.outputs, t);
 	for (size_t i = 0; i < n; i++)
 		lvx_hub_unref(streams[i]);
 	free(infos);

@@ -7,12 +7,14 @@
 #define LVX_DAEMON_SERVER_H
 
 #include "daemon/hub.h"
+#include "daemon/outputs/outputs.h"
 
 struct lvx_server;
 
 struct lvx_server_params {
 	struct lvx_hub *hub; /* all borrowed */
 	struct lvx_engine *engine;
+	struct lvx_outputs *outputs; /* or NULL */
 	const char *bind;                         /* an address, or "*" */
 	uint16_t port;                            /* 0: any free one */
 	const char *token;                        /* NULL: none; needed unless bind is loopback */

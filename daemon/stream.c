@@ -153,10 +153,12 @@ static enum lvx_status open_input(struct lvx_stream *s, const struct lvx_stream_
 	if (p->source) {
 		struct lvx_source_params sp = *p->source;
 		sp.want_pictures = pictures;
+		sp.units = p->units;
 		return lvx_source_open(&s->source, &sp, s->ring, &cb, err);
 	}
 	struct lvx_push_params pp = *p->push;
 	pp.want_pictures = pictures;
+	pp.units = p->units;
 	enum lvx_status st = lvx_push_open(&s->push, &pp, s->ring, &cb, err);
 	if (st == LVX_OK)
 		lvx_push_set_room(s->push, on_room, s);

@@ -21,6 +21,7 @@ struct lvx_stream_params {
 	const char *prefix;       /* NULL, or title, names, glossary */
 	bool live;                /* a push in real time: rather skip sound than fall behind */
 	int64_t ring_us;          /* 0: 30 s */
+	struct lvx_units *units;  /* where the encoded programme goes; borrowed; NULL: nowhere */
 };
 
 struct lvx_stream_callbacks {

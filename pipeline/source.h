@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "pipeline/ring.h"
+#include "pipeline/units.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,6 +46,9 @@ struct lvx_source_params {
 	int64_t stall_us;	  /* a live source silent so long is stalled; 0: 5 s */
 	int64_t give_up_us;	  /* reconnect no longer than this; 0: for ever */
 	bool live;		  /* reconnect on loss even where the scheme does not tell */
+	/* Where the encoded units go of what is heard, and of the pictures, wanted or not;
+	 * borrowed. NULL: nowhere. Whoever made it finishes it. */
+	struct lvx_units *units;
 };
 
 struct lvx_source;
@@ -97,6 +101,7 @@ struct lvx_push_params {
 	int channel;		/* -1: mix down */
 	bool want_pictures;
 	size_t queue_bytes;	/* bound on bytes not yet decoded; 0: 4 MiB */
+	struct lvx_units *units; /* as in lvx_source_params; containers only */
 };
 struct lvx_push;
 

@@ -320,7 +320,8 @@ static void tell(
 			json_string_value(json_object_get(root, "message")));
 		break;
 	case LVX_HUB_STATE:
-	case LVX_HUB_CORRECTION: /* these protocols know of none */
+	case LVX_HUB_CORRECTION: /* these protocols know of none of them */
+	case LVX_HUB_OUTPUT:
 		break;
 	}
 }

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An output takes one stream somewhere: HLS files, a transport stream over SRT, ... It reads
+ * the stream's events (daemon/hub.h) and its programme (pipeline/units.h), both in their
+ * order, on a thread of its own. What goes wrong in it is told (lvx_outlet_trouble) and
+ * leaves captions, other outputs and other streams alone; a slow one loses, nobody waits.
+ *
+ * A kind is a table of functions in a file of its own, named in outputs.c. They are called
+ * on the output's thread, one at a time, in this order: create, any of on_*, on_end, destroy.
+ * None may wait for long: the daemon waits for it at its end.
+ */
+#ifndef LVX_DAEMON_OUTPUTS_OUTLET_H
+#define LVX_DAEMON_OUTPUTS_OUTLET_H
+
+#include "daemon/hub.h"
+#include "daemon/settings.h"
+#include "pipeline/units.h"
+
+/* What the kinds see of the one that runs them: see the functions below. */
+struct lvx_outlet;
+
+struct lvx_outlet_kind {
+	const char *name; /* as in the log, events and metrics: "hls" */
+	/* Do a stream's settings ask for it? Any thread. */
+	bool (*is_wanted)(const struct lvx_stream_settings *settings);
+	/* An error ends this output, and is told. */
+	enum lvx_status (*create)(void **self, struct lvx_outlet *host, struct lvx_error *err);
+	void (*on_event)(void *self, const struct lvx_hub_event *event); /* or NULL */
+	/* Borrowed; lvx_unit_ref keeps it. NULL: it does not want the programme. */
+	void (*on_unit)(void *self, const struct lvx_unit *unit);
+	/* So many events and units are missing before the next one. Or NULL. */
+	void (*on_lost)(void *self, uint64_t n_events, uint64_t n_units);
+	/* About every 50 ms: all events of what was heard before heard_us have been given.
+	 * Or NULL. */
+	void (*on_tick)(void *self, int64_t heard_us);
+	void (*on_end)(void *self); /* the stream has ended, and everything was given. Or NULL */
+	void (*destroy)(void *self);
+};
+
+/* ---- what a kind may ask its host; its own thread, unless it says otherwise ---- */
+
+struct lvx_hub_stream *lvx_outlet_stream(struct lvx_outlet *o); /* borrowed; any thread */
+struct lvx_units *lvx_outlet_units(struct lvx_outlet *o);       /* borrowed; any thread */
+const struct lvx_stream_settings *lvx_outlet_settings(const struct lvx_outlet *o); /* resolved */
+/* It cannot do its work: said in the log and as an event, once until it is well again; every
+ * call is counted (the metric output_errors_total). */
+void lvx_outlet_trouble(struct lvx_outlet *o, const char *fmt, ...) LVX_PRINTF(2, 3);
+void lvx_outlet_well(struct lvx_outlet *o, const char *how);
+
+#endif
