@@ -21,8 +21,8 @@ struct lvx_outlet;
 
 struct lvx_outlet_kind {
 	const char *name; /* as in the log, events and metrics: "hls" */
-	/* Do a stream's settings ask for it? Any thread. */
-	bool (*is_wanted)(const struct lvx_stream_settings *settings);
+	/* How many of them do a stream's settings ask for? Any thread. */
+	size_t (*n_wanted)(const struct lvx_stream_settings *settings);
 	/* An error ends this output, and is told. */
 	enum lvx_status (*create)(void **self, struct lvx_outlet *host, struct lvx_error *err);
 	void (*on_event)(void *self, const struct lvx_hub_event *event); /* or NULL */
@@ -42,9 +42,12 @@ struct lvx_outlet_kind {
 struct lvx_hub_stream *lvx_outlet_stream(struct lvx_outlet *o); /* borrowed; any thread */
 struct lvx_units *lvx_outlet_units(struct lvx_outlet *o);       /* borrowed; any thread */
 const struct lvx_stream_settings *lvx_outlet_settings(const struct lvx_outlet *o); /* resolved */
+size_t lvx_outlet_index(const struct lvx_outlet *o); /* which of those of its kind, from 0 */
 /* It cannot do its work: said in the log and as an event, once until it is well again; every
- * call is counted (the metric output_errors_total). */
+ * call is counted (the metric output_errors_total). Any thread, until destroy has returned. */
 void lvx_outlet_trouble(struct lvx_outlet *o, const char *fmt, ...) LVX_PRINTF(2, 3);
-void lvx_outlet_well(struct lvx_outlet *o, const char *how);
+void lvx_outlet_well(struct lvx_outlet *o, const char *how); /* any thread, too */
+/* Units that have not left, besides those that on_lost told of. */
+void lvx_outlet_count_lost(struct lvx_outlet *o, uint64_t n_units);
 
 #endif

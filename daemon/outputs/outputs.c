@@ -21,6 +21,8 @@ static const struct lvx_outlet_kind *const kinds[] = {
 struct lvx_outlet {
 	struct lvx_outlet *next; /* {outputs->lock} */
 	const struct lvx_outlet_kind *kind;
+	size_t index;                  /* among those of its kind */
+	char name[32];                 /* "hls"; "out", "out-2", ... */
 	struct lvx_hub_stream *stream; /* referenced */
 	struct lvx_units *units;       /* the stream's */
 	struct lvx_stream_settings settings;
@@ -61,6 +63,16 @@ const struct lvx_stream_settings *lvx_outlet_settings(const struct lvx_outlet *o
 	return &o->settings;
 }
 
+size_t lvx_outlet_index(const struct lvx_outlet *o)
+{
+	return o->index;
+}
+
+void lvx_outlet_count_lost(struct lvx_outlet *o, uint64_t n_units)
+{
+	atomic_fetch_add(&o->n_lost, n_units);
+}
+
 void lvx_outlet_trouble(struct lvx_outlet *o, const char *fmt, ...)
 {
 	char why[320];
@@ -71,23 +83,23 @@ void lvx_outlet_trouble(struct lvx_outlet *o, const char *fmt, ...)
 	atomic_fetch_add(&o->n_errors, 1);
 	if (atomic_exchange(&o->troubled, true))
 		return;
-	lvx_log_error("stream %s: %s: %s", lvx_hub_id(o->stream), o->kind->name, why);
-	lvx_hub_note_output(o->stream, o->kind->name, false, why);
+	lvx_log_error("stream %s: %s: %s", lvx_hub_id(o->stream), o->name, why);
+	lvx_hub_note_output(o->stream, o->name, false, why);
 }
 
 void lvx_outlet_well(struct lvx_outlet *o, const char *how)
 {
 	if (!atomic_exchange(&o->troubled, false))
 		return;
-	lvx_log_info("stream %s: %s: %s", lvx_hub_id(o->stream), o->kind->name, how);
-	lvx_hub_note_output(o->stream, o->kind->name, true, how);
+	lvx_log_info("stream %s: %s: %s", lvx_hub_id(o->stream), o->name, how);
+	lvx_hub_note_output(o->stream, o->name, true, how);
 }
 
 /* ---- the thread ---- */
 
 static void lost(struct lvx_outlet *o, uint64_t n_events, uint64_t n_units)
 {
-	atomic_fetch_add(&o->n_lost, n_units);
+	lvx_outlet_count_lost(o, n_units);
 	if (o->kind->on_lost)
 		o->kind->on_lost(o->self, n_events, n_units);
 }
@@ -180,14 +192,24 @@ static void free_output(struct lvx_outlet *o)
 	free(o);
 }
 
+static void name_of(const struct lvx_outlet_kind *kind, size_t index, char name[32])
+{
+	if (index == 0)
+		snprintf(name, 32, "%s", kind->name);
+	else
+		snprintf(name, 32, "%s-%zu", kind->name, index + 1);
+}
+
 static enum lvx_status start(struct lvx_outputs *all, const struct lvx_outlet_kind *kind,
-	struct lvx_hub_stream *stream, const struct lvx_stream_settings *settings,
+	size_t index, struct lvx_hub_stream *stream, const struct lvx_stream_settings *settings,
 	struct lvx_error *err)
 {
 	struct lvx_outlet *o = calloc(1, sizeof(*o));
 	if (!o)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
 	o->kind = kind;
+	o->index = index;
+	name_of(kind, index, o->name);
 	o->stream = lvx_hub_ref(stream);
 	o->units = lvx_hub_units(stream);
 	o->settings = *settings;
@@ -244,20 +266,24 @@ static void on_stream(void *user, struct lvx_hub_stream *stream)
 	struct lvx_error err = {0};
 	reap(all, false);
 	for (int i = 0; kinds[i]; i++) {
-		if (!kinds[i]->is_wanted(&s) || start(all, kinds[i], stream, &s, &err) == LVX_OK)
-			continue;
-		lvx_log_error("stream %s: %s: %s", lvx_hub_id(stream), kinds[i]->name, err.msg);
-		lvx_hub_note_output(stream, kinds[i]->name, false, err.msg);
+		for (size_t k = 0, n = kinds[i]->n_wanted(&s); k < n; k++) {
+			char name[32];
+			if (start(all, kinds[i], k, stream, &s, &err) == LVX_OK)
+				continue;
+			name_of(kinds[i], k, name);
+			lvx_log_error("stream %s: %s: %s", lvx_hub_id(stream), name, err.msg);
+			lvx_hub_note_output(stream, name, false, err.msg);
+		}
 	}
 }
 
 bool lvx_outputs_wanted(const struct lvx_settings *settings)
 {
 	for (int i = 0; kinds[i]; i++) {
-		if (kinds[i]->is_wanted(&settings->defaults))
+		if (kinds[i]->n_wanted(&settings->defaults) > 0)
 			return true;
 		for (size_t k = 0; k < settings->n_streams; k++) {
-			if (kinds[i]->is_wanted(&settings->streams[k]))
+			if (kinds[i]->n_wanted(&settings->streams[k]) > 0)
 				return true;
 		}
 	}
@@ -306,7 +332,7 @@ void lvx_outputs_metrics(struct lvx_outputs *all, struct lvx_text *t)
 				atomic_load(&o->n_lost), atomic_load(&o->troubled)};
 			lvx_text_printf(t,
 				"lumivox_output_%s{stream=\"%s\",output=\"%s\"} %" PRIu64 "\n",
-				names[f], lvx_hub_id(o->stream), o->kind->name, values[f]);
+				names[f], lvx_hub_id(o->stream), o->name, values[f]);
 		}
 	}
 	pthread_mutex_unlock(&all->lock);
