@@ -229,6 +229,54 @@ static void read_heads(struct reader *r, const json_t *root, struct lvx_config *
 			"conditions");
 }
 
+/* The delays that a row may ask for: ascending, delay_slots among them, each with its condition. */
+static void read_delays(struct reader *r, const json_t *streaming, struct lvx_config *c)
+{
+	bool own = false;
+	c->delays[0] = c->delay_slots;
+	c->n_delays = 1;
+	if (r->status != LVX_OK || !json_object_get(streaming, "delays"))
+		return;
+	const json_t *list = array(r, streaming, "delays", 1, LVX_DELAYS_MAX);
+	c->n_delays = (uint32_t)json_array_size(list);
+	for (uint32_t i = 0; i < c->n_delays && r->status == LVX_OK; i++) {
+		const json_t *v = json_array_get(list, i);
+		json_int_t slots = json_is_integer(v) ? json_integer_value(v) : -1;
+		check(r, slots >= (i ? (json_int_t)c->delays[i - 1] + 1 : 0) && slots <= LVX_DELAY_MAX,
+			"'delays' must be whole numbers of slots from 0 to 200, each once, ascending");
+		c->delays[i] = (uint32_t)slots;
+		own |= c->delays[i] == c->delay_slots;
+	}
+	check(r, own, "'delay_slots' must be one of 'delays'");
+}
+
+static bool has_condition(const struct lvx_config *c, const char *name)
+{
+	for (uint32_t i = 0; i < c->n_conditions; i++)
+		if (strcmp(c->conditions[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void check_delays(struct reader *r, const struct lvx_config *c)
+{
+	for (uint32_t i = 0; c->n_delays > 1 && i < c->n_delays && r->status == LVX_OK; i++) {
+		char name[24];
+		snprintf(name, sizeof(name), "delay:%u", c->delays[i]);
+		check(r, has_condition(c, name), "'conditions' must have a 'delay:N' for each of 'delays'");
+	}
+}
+
+static void read_confidence(struct reader *r, const json_t *root, struct lvx_config *c)
+{
+	c->confidence_scale = 1.0f;
+	if (r->status != LVX_OK || !json_object_get(root, "confidence"))
+		return;
+	const json_t *o = object(r, root, "confidence");
+	c->confidence_scale = (float)f64(r, o, "scale", 1e-3, 1e3);
+	c->confidence_offset = (float)f64(r, o, "offset", -1e3, 1e3);
+}
+
 /*
  * What the translation lane can speak is what the row can be told to: each to:LANG of the
  * conditions. Where there is none, the lane's own list stands.
@@ -276,7 +324,8 @@ static void read_root(struct reader *r, const json_t *root, struct lvx_config *c
 
 	o = object(r, root, "streaming");
 	c->slot_ms = u32(r, o, "slot_ms", 10, 1000);
-	c->delay_slots = u32(r, o, "delay_slots", 0, 200);
+	c->delay_slots = u32(r, o, "delay_slots", 0, LVX_DELAY_MAX);
+	read_delays(r, o, c);
 	c->window_slots = u32(r, o, "window_slots", 1, 8192);
 	c->max_prefix = u32(r, o, "max_prefix", 0, 4096);
 	const struct lvx_audio_spec *a = &c->frontend.audio;
@@ -286,6 +335,8 @@ static void read_root(struct reader *r, const json_t *root, struct lvx_config *c
 	read_lanes(r, root, c);
 	read_heads(r, root, c);
 	read_targets(r, c);
+	check_delays(r, c);
+	read_confidence(r, root, c);
 }
 
 enum lvx_status lvx_config_parse(struct lvx_config *out, const char *where, const char *json,

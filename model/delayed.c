@@ -6,12 +6,44 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The condition to:LANG; -1: the model has none. */
-static int32_t condition_to(const struct lvx_model *model, const char *language)
+/* The condition KIND:VALUE; -1: the model has none. */
+static int32_t condition(const struct lvx_model *model, const char *kind, const char *value)
 {
 	char name[32];
-	snprintf(name, sizeof(name), "to:%s", language);
+	snprintf(name, sizeof(name), "%s:%s", kind, value);
 	return lvx_model_condition(model, name);
+}
+
+/* The language spoken, if the model can be told. */
+static enum lvx_status find_spoken(
+	struct lvx_delayed *d, const struct lvx_row_params *p, struct lvx_error *err)
+{
+	const struct lvx_model_info *info = &d->model->info;
+	int lane = lvx_model_lane(d->model, "caption");
+	if (!p->language)
+		return LVX_OK;
+	if (p->translate_to && strcmp(p->language, p->translate_to) == 0)
+		return lvx_fail(err, LVX_EINVAL,
+			"language and translate_to are both '%.32s': captions are that already", p->language);
+	for (uint32_t i = 0; lane >= 0 && i < info->lanes[lane].n_languages; i++)
+		if (strcmp(info->lanes[lane].languages[i], p->language) == 0) {
+			d->in = condition(d->model, "in", p->language);
+			return LVX_OK;
+		}
+	return lvx_fail(err, LVX_EINVAL, "model %s does not understand the language '%.32s'",
+		info->name, p->language);
+}
+
+static enum lvx_status find_delay(struct lvx_delayed *d, uint32_t slots, struct lvx_error *err)
+{
+	char value[16];
+	d->delay_slots = slots ? slots : d->model->info.delay_slots;
+	if (!lvx_model_info_knows_delay(&d->model->info, d->delay_slots))
+		return lvx_fail(err, LVX_EINVAL, "model %s knows no delay of %u slots",
+			d->model->info.name, slots);
+	snprintf(value, sizeof(value), "%u", d->delay_slots);
+	d->delay = condition(d->model, "delay", value);
+	return LVX_OK;
 }
 
 static enum lvx_status find_language(
@@ -31,7 +63,7 @@ static enum lvx_status find_language(
 	for (uint32_t i = 0; i < info->n_languages; i++) {
 		if (strcmp(info->languages[i], translate_to) == 0) {
 			d->translation = 1u << lane;
-			d->to = condition_to(d->model, translate_to);
+			d->to = condition(d->model, "to", translate_to);
 			return LVX_OK;
 		}
 		at += (size_t)snprintf(
@@ -42,17 +74,21 @@ static enum lvx_status find_language(
 }
 
 enum lvx_status lvx_delayed_init(struct lvx_delayed *d, const struct lvx_model *model, uint32_t row,
-	uint32_t lanes, const char *translate_to, struct lvx_error *err)
+	const struct lvx_row_params *params, struct lvx_error *err)
 {
-	*d = (struct lvx_delayed){.model = model, .row = row, .to = -1};
+	*d = (struct lvx_delayed){.model = model, .row = row, .in = -1, .to = -1};
 	int caption = lvx_model_lane(model, "caption");
 	d->caption = caption >= 0 ? 1u << caption : 0;
 	d->style = lvx_model_condition(model, "style:cased");
-	enum lvx_status st = find_language(d, translate_to, err);
+	enum lvx_status st = find_language(d, params->translate_to, err);
+	if (st == LVX_OK)
+		st = find_spoken(d, params, err);
+	if (st == LVX_OK)
+		st = find_delay(d, params->delay_slots, err);
 	if (st != LVX_OK)
 		return st;
 	lvx_delayed_restart(d);
-	lvx_delayed_set_lanes(d, lanes);
+	lvx_delayed_set_lanes(d, params->lanes);
 	return LVX_OK;
 }
 
@@ -69,11 +105,12 @@ void lvx_delayed_set_lanes(struct lvx_delayed *d, uint32_t lanes)
 	for (uint32_t i = 0; i < LVX_LANES_MAX; i++)
 		if (!(d->computed >> i & 1))
 			d->fed[i] = d->model->config.pad_token;
+	int32_t to = lanes & d->translation ? d->to : -1;
+	const int32_t wanted[] = {d->style, d->in, to, d->delay};
 	d->n_conditions = 0;
-	if (d->style >= 0)
-		d->conditions[d->n_conditions++] = d->style;
-	if (d->to >= 0 && (lanes & d->translation))
-		d->conditions[d->n_conditions++] = d->to;
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		if (wanted[i] >= 0)
+			d->conditions[d->n_conditions++] = wanted[i];
 }
 
 void lvx_delayed_restart(struct lvx_delayed *d)

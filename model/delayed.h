@@ -9,7 +9,7 @@
 #ifndef LVX_MODEL_DELAYED_H
 #define LVX_MODEL_DELAYED_H
 
-#include "model/runner.h"
+#include "model/scheduler.h"
 
 struct lvx_delayed {
 	const struct lvx_model *model;
@@ -21,17 +21,15 @@ struct lvx_delayed {
 	uint32_t caption;           /* that lane's bit, or 0 */
 	bool given;                 /* the captions come from another row: lvx_delayed_follow */
 	uint32_t translation;       /* that lane's bit, 0: there is none, or no language for it */
-	int32_t style, to;          /* conditions, -1: the model has none such */
-	int32_t conditions[2];
+	uint32_t delay_slots;       /* the row's */
+	int32_t style, in, to, delay; /* conditions, -1: the model has none such */
+	int32_t conditions[4];
 	uint32_t n_conditions;
 };
 
-/*
- * translate_to: NULL (then the translation lane stays off), or one of its
- * languages. LVX_EINVAL names what is allowed.
- */
+/* What of a row's parameters is the policy's (scheduler.h). LVX_EINVAL names what is allowed. */
 enum lvx_status lvx_delayed_init(struct lvx_delayed *d, const struct lvx_model *model, uint32_t row,
-	uint32_t lanes, const char *translate_to, struct lvx_error *err);
+	const struct lvx_row_params *params, struct lvx_error *err);
 void lvx_delayed_set_lanes(struct lvx_delayed *d, uint32_t lanes); /* unknown bits are ignored */
 void lvx_delayed_restart(struct lvx_delayed *d);                   /* the row is empty again */
 

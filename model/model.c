@@ -43,6 +43,8 @@ static void fill_info(struct lvx_model *m, const char *dir)
 	i->frontend = c->frontend;
 	i->slot_us = 1000 * (int64_t)c->slot_ms;
 	i->delay_slots = c->delay_slots;
+	memcpy(i->delays, c->delays, sizeof(i->delays));
+	i->n_delays = c->n_delays;
 	i->window_slots = c->window_slots;
 	i->max_prefix = c->max_prefix;
 	i->max_pictures = c->max_pictures;

@@ -16,7 +16,14 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LVX_LANES_MAX = 4, LVX_LANGUAGES_MAX = 8, LVX_ACTIVITY_MAX = 4, LVX_CONDITIONS_MAX = 32 };
+enum {
+	LVX_LANES_MAX = 4,
+	LVX_LANGUAGES_MAX = 8,
+	LVX_ACTIVITY_MAX = 4,
+	LVX_CONDITIONS_MAX = 32,
+	LVX_DELAYS_MAX = 16,
+	LVX_DELAY_MAX = 200, /* slots */
+};
 
 struct lvx_model;
 
@@ -33,7 +40,10 @@ struct lvx_model_info {
 	uint64_t n_params, weight_bytes;
 	struct lvx_frontend_spec frontend;
 	int64_t slot_us;	   /* 80,000 */
-	uint32_t delay_slots, window_slots, max_prefix, max_pictures;
+	uint32_t delay_slots;      /* what a row has that asks for none */
+	uint32_t delays[LVX_DELAYS_MAX]; /* those that it may ask for, in slots, ascending */
+	uint32_t n_delays;
+	uint32_t window_slots, max_prefix, max_pictures;
 	struct lvx_lane_info lanes[LVX_LANES_MAX];
 	uint32_t n_lanes;
 	char conditions[LVX_CONDITIONS_MAX][24];
@@ -51,6 +61,14 @@ static inline int lvx_model_info_lane(const struct lvx_model_info *info, const c
 		if (strcmp(info->lanes[i].name, name) == 0)
 			return (int)i;
 	return -1;
+}
+/* May a row ask for this delay? */
+static inline bool lvx_model_info_knows_delay(const struct lvx_model_info *info, uint32_t slots)
+{
+	for (uint32_t i = 0; i < info->n_delays; i++)
+		if (info->delays[i] == slots)
+			return true;
+	return slots == info->delay_slots;
 }
 int lvx_model_lane(const struct lvx_model *model, const char *name);
 int lvx_model_condition(const struct lvx_model *model, const char *name);

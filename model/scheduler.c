@@ -195,7 +195,7 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 			s->model->info.name, s->model->info.n_lanes);
 	struct row *row = &s->rows[i];
 	enum lvx_status st =
-		lvx_delayed_init(&row->policy, s->model, i, p->lanes, p->translate_to, err);
+		lvx_delayed_init(&row->policy, s->model, i, p, err);
 	if (st != LVX_OK)
 		return st;
 	row->of = NOBODY;
@@ -203,7 +203,7 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 		set_prefix(s, row, p->prefix);
 	else if ((st = follow(s, row, p, err)) != LVX_OK)
 		return st;
-	lvx_script_init(&row->script, s->model, p->on_event, p->user);
+	lvx_script_init(&row->script, s->model, row->policy.delay_slots, p->on_event, p->user);
 	row->feed = p->feed;
 	row->user = p->user;
 	row->has_item = row->heard = row->ready = row->left_trail = false;
@@ -284,9 +284,9 @@ static void leave_mark(struct row *row, const struct lvx_trail_entry *e)
 
 /* ---- gaps and the end ---- */
 
-static void begin_tail(const struct lvx_scheduler *s, struct row *row, bool ending, int64_t max)
+static void begin_tail(struct row *row, bool ending, int64_t max)
 {
-	int64_t most = (int64_t)s->model->info.delay_slots + 1 + TAIL_MORE;
+	int64_t most = (int64_t)row->policy.delay_slots + 1 + TAIL_MORE;
 	row->ending = ending;
 	row->tail_run = 0;
 	row->tail_max = (uint32_t)(max < most ? max : most);
@@ -332,10 +332,10 @@ static void end_row(struct row *row)
 }
 
 /* There is nothing more to hear; what was heard is still to be said. */
-static void end_input(const struct lvx_scheduler *s, struct row *row)
+static void end_input(struct row *row)
 {
 	if (row->heard)
-		begin_tail(s, row, true, INT64_MAX);
+		begin_tail(row, true, INT64_MAX);
 	else
 		end_row(row);
 }
@@ -343,7 +343,7 @@ static void end_input(const struct lvx_scheduler *s, struct row *row)
 /* A slot of silence is done. */
 static void step_tail(struct lvx_scheduler *s, struct row *row)
 {
-	uint32_t least = s->model->info.delay_slots + 1 + QUIET_SLOTS;
+	uint32_t least = row->policy.delay_slots + 1 + QUIET_SLOTS;
 	bool said = ++row->tail_run >= least &&
 		    lvx_script_is_quiet(&row->script, row->policy.lanes, QUIET_SLOTS);
 	if (!said && row->tail_run < row->tail_max)
@@ -379,7 +379,7 @@ static bool get_followed(struct lvx_scheduler *s, struct row *row)
 		/* Who makes the captions has said all. */
 		if (row->policy.given)
 			lvx_delayed_follow(&row->policy, s->model->config.pad_token);
-		end_input(s, row);
+		end_input(row);
 		return row->state == ROW_TAIL;
 	}
 	bool silence = e->kind == LVX_TRAIL_SILENCE;
@@ -408,7 +408,7 @@ static bool get_input(struct lvx_scheduler *s, struct row *row)
 	if (st == LVX_AGAIN)
 		return false;
 	if (st != LVX_OK) {
-		end_input(s, row);
+		end_input(row);
 		return row->state == ROW_TAIL;
 	}
 	row->has_item = true;
@@ -416,7 +416,7 @@ static bool get_input(struct lvx_scheduler *s, struct row *row)
 	if (row->item.kind == LVX_FEED_SLOT && row->item.gap_us > 0) {
 		int64_t slots = row->item.gap_us / s->model->info.slot_us;
 		if (row->heard && slots > 0)
-			begin_tail(s, row, false, slots);
+			begin_tail(row, false, slots);
 		else
 			end_gap(s, row);
 	}

@@ -51,6 +51,8 @@ typedef void (*lvx_event_fn)(void *user, const struct lvx_event *event);
 struct lvx_row_params {
 	uint32_t lanes;		  /* bit per lane to compute */
 	const char *translate_to; /* NULL: that lane stays off; or a language of it */
+	const char *language;	  /* that is spoken; NULL: the model finds out */
+	uint32_t delay_slots;	  /* one of the model's delays; 0: delay_slots of the model */
 	const char *prefix;	  /* NULL, or a title and names (UTF-8) to pin before slot 0: the
 				   * first words that fit into max_prefix tokens */
 	/*

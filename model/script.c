@@ -3,6 +3,7 @@
 
 #include "model/model_priv.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -13,11 +14,12 @@ enum {
 	WORD_MAX_US = 1500000,
 };
 
-void lvx_script_init(
-	struct lvx_script *s, const struct lvx_model *model, lvx_event_fn on_event, void *user)
+void lvx_script_init(struct lvx_script *s, const struct lvx_model *model, uint32_t delay_slots,
+	lvx_event_fn on_event, void *user)
 {
 	memset(s, 0, sizeof(*s));
 	s->model = model;
+	s->delay_slots = delay_slots;
 	s->on_event = on_event;
 	s->user = user;
 	lvx_script_restart(s);
@@ -63,6 +65,15 @@ static int64_t max(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+/* What the model's own figure is worth, as measured (docs/MODEL.md). */
+static float calibrated(const struct lvx_config *c, float p)
+{
+	double odds = log(p > 1e-6f ? p : 1e-6) - log(p < 1.0f - 1e-6f ? 1.0 - p : 1e-6);
+	if (c->confidence_scale == 1.0f && c->confidence_offset == 0.0f)
+		return p;
+	return (float)(1.0 / (1.0 + exp(-(c->confidence_scale * odds + c->confidence_offset))));
+}
+
 static void on_word(void *user, const struct lvx_word *word)
 {
 	struct lvx_script_lane *lane = user;
@@ -78,7 +89,7 @@ static void on_word(void *user, const struct lvx_word *word)
 		.text = word->text,
 		.start_us = start_us < end_us ? start_us : end_us,
 		.end_us = end_us,
-		.confidence = word->confidence,
+		.confidence = calibrated(&s->model->config, word->confidence),
 		.segment_end = word->ends_sentence};
 	lane->last_end_us = end_us;
 	if (word->ends_sentence)
@@ -128,7 +139,7 @@ void lvx_script_slot(
 {
 	const struct lvx_model_info *info = &s->model->info;
 	note_time(s, pts_us);
-	uint64_t back = info->delay_slots + 1, now = s->n - 1;
+	uint64_t back = s->delay_slots + 1, now = s->n - 1;
 	uint64_t spoken = (now > back ? now - back : 0) % SLOTS_KEPT;
 	for (uint32_t i = 0; i < info->n_lanes; i++) {
 		struct lvx_script_lane *lane = &s->lanes[i];

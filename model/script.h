@@ -19,7 +19,6 @@
 #include "model/scheduler.h"
 #include "model/words.h"
 
-enum { LVX_DELAY_MAX = 200 };   /* slots; config.c allows no more */
 #define LVX_NOT_TIMED INT64_MIN /* a slot of silence that is not on the timeline */
 
 struct lvx_script_lane {
@@ -42,13 +41,14 @@ struct lvx_script {
 		int64_t stretch_us; /* where the time without a gap began */
 	} slots[LVX_DELAY_MAX + 2]; /* the last ones, by n % their number */
 	uint64_t n;                 /* slots of this context */
+	uint32_t delay_slots;       /* the row's */
 	int64_t heard_us, stretch_us;
 	struct lvx_script_lane lanes[LVX_LANES_MAX];
 	struct lvx_activity activity;
 };
 
-void lvx_script_init(
-	struct lvx_script *s, const struct lvx_model *model, lvx_event_fn on_event, void *user);
+void lvx_script_init(struct lvx_script *s, const struct lvx_model *model, uint32_t delay_slots,
+	lvx_event_fn on_event, void *user);
 /*
  * The output of a slot. pts_us: where it starts, or LVX_NOT_TIMED. lanes: those
  * that are on.
