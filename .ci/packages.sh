@@ -19,7 +19,9 @@ check="clang libclang-rt-14-dev libcmocka-dev spirv-tools valgrind vulkan-valida
 # For the clients of tests/doors; a Node from elsewhere brings its own npm.
 command -v npm >/dev/null || check="$check nodejs npm"
 train="python3-torch python3-sentencepiece libopenblas0-pthread libespeak-ng-dev flite1-dev
-  opus-tools librsvg2-bin"
+  opus-tools librsvg2-bin opencc
+  festival festlex-cmu festlex-poslex festvox-kdlpc16k festvox-us-slt-hts htsengine
+  frozen-bubble-data asc-music hyperrogue-music supertux-data extremetuxracer-data"
 
 goal=${1:-demo}
 case $goal in

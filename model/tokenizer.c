@@ -285,6 +285,9 @@ static enum lvx_status encode_word(const struct lvx_tokenizer *tok, const char *
 {
 	struct symbol s[WORD_SYMBOLS_MAX];
 	size_t n = 0;
+	int32_t whole = find(tok, word, len); /* a sound's tag is one piece that no merges lead to */
+	if (whole >= 0)
+		return put(ids, room, count, whole);
 	for (size_t at = 0; at < len;) {
 		if (n == WORD_SYMBOLS_MAX)
 			return LVX_ELIMIT;

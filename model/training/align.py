@@ -2,7 +2,8 @@
 """Word ends of the recordings, without a trained model: each transcript is spoken by flite and espeak-ng, whose word
 ends are known, and the recording is matched to that by dynamic time warping of MFCCs.
 
-align.py DATA SYNTH OUT.tsv [--jobs N] [--every N]   OUT: path, word ends in ms; prints the error on synthetic speech."""
+align.py DATA SYNTH OUT.tsv [--jobs N] [--every N] [--languages en,de]
+OUT: path, word ends in ms; prints the error on synthetic speech."""
 import argparse
 import multiprocessing
 import os
@@ -20,7 +21,8 @@ from m3 import CTC_CHARS
 
 ID = {ch: i + 1 for i, ch in enumerate(CTC_CHARS)}
 FRAME = 20                                               # ms
-GUIDES = [("f", "slt", "1.0", "1", "0", "1"), ("f", "awb", "1.0", "1", "0", "1"), ("e", "en-us+klatt4", "165", "50", "50", "1")]
+GUIDES = {"en": [("f", "slt", "1.0", "1", "0", "1"), ("f", "awb", "1.0", "1", "0", "1"), ("e", "en-us+klatt4", "165", "50", "50", "1")],
+          "de": [("e", "de+klatt4", "165", "60", "50", "1"), ("e", "de+f2", "165", "50", "50", "1"), ("e", "de", "150", "50", "50", "1")]}
 
 
 def letters(s):
@@ -69,7 +71,8 @@ def ends_of(x, guides, fb, dct):
 
 
 def work(job):
-    rows, synth = job
+    """rows: [(file or samples, name, text, voice to leave out of the guides)] of one language."""
+    rows, lang, synth = job
     torch.set_num_threads(1)
     fb = features.mel_filters()
     k = torch.arange(80, dtype=torch.float32)
@@ -78,7 +81,7 @@ def work(job):
     with tempfile.TemporaryDirectory() as tmp:
         xs = speech.decode([r[0] for r in rows], tmp, 1) if isinstance(rows[0][0], str) else [r[0] for r in rows]
         said = [{} for _ in rows]
-        for g in GUIDES:
+        for g in GUIDES[lang]:
             pcm, got = speech.speak([(g, r[2].lower() if r[2].isupper() else r[2]) for r in rows], synth, os.path.join(tmp, "g"))
             for i, off, n, ends in got:
                 said[i][g[1]] = (pcm[off:off + n], ends)
@@ -88,34 +91,43 @@ def work(job):
     return out
 
 
+def judge(lang, data, synth):
+    """How well it does on voices whose word ends are known: prints the error, returns the bias in ms."""
+    rng, name = random.Random(1), {"en": "en-us", "de": "de"}[lang]
+    said = texts.sentences(data, f"common-voice.{lang}.txt.xz", lang)
+    jobs = [(("e", f"{name}+{v}", str(rng.randint(130, 210)), "50", "50", "1"), rng.choice(said)) for v in texts.KLATT * 2]
+    if lang == "en":
+        jobs += [(("f", "rms", f"{rng.uniform(0.8, 1.2):.2f}", "1", "0", "1"), rng.choice(said)) for _ in range(40)]
+    with tempfile.TemporaryDirectory() as tmp:
+        pcm, rows = speech.speak(jobs, synth, os.path.join(tmp, "c"))
+    rows = [((pcm[off:off + n], str(i), jobs[i][1], jobs[i][0][1]), ends) for i, off, n, ends in rows]
+    known = {r[1]: ends for r, ends in rows}
+    err = [p - q for name, got, _ in work(([r for r, _ in rows], lang, synth)) for p, q in zip(got, known[name])]
+    bias = int(np.median(err))
+    err = np.abs(np.array(err) - bias)
+    print(f"{lang}, synthetic voices: bias {bias} ms, median error {np.median(err):.0f} ms, p90 {np.percentile(err, 90):.0f} ms", flush=True)
+    return bias
+
+
 def main():
     a = argparse.ArgumentParser()
     for x in ("data", "synth", "out"):
         a.add_argument(x)
     a.add_argument("--jobs", type=int, default=2)
     a.add_argument("--every", type=int, default=1)
+    a.add_argument("--languages", default="en,de")
     a = a.parse_args()
-    rng, pool = random.Random(1), multiprocessing.Pool(a.jobs)
-    # how well it does on voices whose word ends are known
-    train = [s for s, _ in texts.load(a.data)[0]]
-    check = [(("e", f"en-us+{v}", str(rng.randint(130, 210)), "50", "50", "1"), rng.choice(train)) for v in texts.KLATT * 2]
-    check += [(("f", "rms", f"{rng.uniform(0.8, 1.2):.2f}", "1", "0", "1"), rng.choice(train)) for _ in range(40)]
-    with tempfile.TemporaryDirectory() as tmp:
-        pcm, rows = speech.speak(check, a.synth, os.path.join(tmp, "c"))
-    rows = [((pcm[off:off + n], str(i), check[i][1], ""), ends) for i, off, n, ends in rows]
-    err = [p - q for (_, got, _), (_, ends) in zip(work(([r[0] for r in rows], a.synth)), rows) for p, q in zip(got, ends)]
-    bias = int(np.median(err))
-    err = np.abs(np.array(err) - bias)
-    print(f"synthetic voices: bias {bias} ms, median error {np.median(err):.0f} ms, p90 {np.percentile(err, 90):.0f} ms", flush=True)
-    rec = [(f, f, t, s) for f, s, t, _ in speech.recordings(a.data, "train")][::a.every]
-    n = 0
+    pool = multiprocessing.Pool(a.jobs)
     with open(a.out, "w") as f:
-        for part in pool.imap(work, [(rec[i:i + 40], a.synth) for i in range(0, len(rec), 40)]):
-            for path, ends, _ in part:
-                f.write(os.path.relpath(path, os.path.join(a.data, "speech")) + "\t" + ",".join(str(max(FRAME, e - bias)) for e in ends) + "\n")
-                n += 1
-            f.flush()
-    print(f"aligned {n} of {len(rec)} recordings")
+        for lang in a.languages.split(","):
+            bias, n = judge(lang, a.data, a.synth), 0
+            rec = [(r[0], r[0], r[3], r[4]) for r in speech.recordings(a.data, "train") if r[1] == lang][::a.every]
+            for part in pool.imap(work, [(rec[i:i + 40], lang, a.synth) for i in range(0, len(rec), 40)]):
+                for path, ends, _ in part:
+                    f.write(os.path.relpath(path, os.path.join(a.data, "speech")) + "\t" + ",".join(str(max(FRAME, e - bias)) for e in ends) + "\n")
+                    n += 1
+                f.flush()
+            print(f"aligned {n} of {len(rec)} recordings in {lang}")
 
 
 if __name__ == "__main__":

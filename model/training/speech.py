@@ -14,6 +14,8 @@ import numpy as np
 
 import texts
 
+GERMAN, CARRIERS = 0.25, 0.14          # shares of the jobs; one sentence in three has no place for a name
+
 
 def speak(jobs, synth, base, espeak_parent=None):
     """jobs: [(voice fields, text)] -> (int16 samples, [(job, offset, samples, word ends in ms)])."""
@@ -36,25 +38,35 @@ def speak(jobs, synth, base, espeak_parent=None):
     return pcm, rows
 
 
-def maker(data, work, synth, espeak_data, seed, count):
-    train, rng = texts.load(data)[0], random.Random(seed)
-    paired = [i for i, x in enumerate(train) if x[1]]
-    single = [i for i, x in enumerate(train) if not x[1]]
+def jobs_of(rng, items, pools, usable, count):
+    """[(voice fields, text)] and for each (item or -1, language): runs of one voice, German by a quarter, some with
+    invented names in them (item -1)."""
+    jobs, ids = [], []
+    while len(jobs) < count:
+        lang = "de" if rng.random() < GERMAN else "en"
+        voice = texts.pick_voice(rng, usable, lang)
+        for _ in range(rng.randint(1, 4)):
+            i = rng.choice(pools[lang, rng.random() < 0.6])
+            text = texts.carrier(rng, items[i]) if rng.random() < CARRIERS else None
+            jobs.append((voice, text or items[i].text))
+            ids.append((-1 if text else i, lang))
+    return jobs, ids
+
+
+def maker(data, places, work, synth, espeak_data, seed, count):
+    """Rows of a shard: (item or -1, language, text, first sample, samples, word ends in ms, voice)."""
+    items, rng = texts.load(data, places), random.Random(seed)
+    pools = {(lang, paired): [i for i, x in enumerate(items) if x.lang == lang and bool(x.to) == paired]
+             for lang in texts.TARGETS for paired in (True, False)}
     usable, out, k = texts.variants(espeak_data), os.path.join(work, "made"), 0
     while not os.path.exists(os.path.join(work, "stop")):
         if len(os.listdir(out)) > 60:
             time.sleep(0.5)
             continue
-        jobs, ids = [], []
-        first = count // 4 if k == 0 else count              # something to begin with, soon
-        while len(jobs) < first:
-            voice = texts.pick_voice(rng, usable)
-            for _ in range(rng.randint(1, 4)):
-                t = rng.choice(paired if rng.random() < 0.55 else single)
-                jobs.append((voice, train[t][0]))
-                ids.append(t)
+        # something to begin with, soon
+        jobs, ids = jobs_of(rng, items, pools, usable, count // 4 if k == 0 else count)
         pcm, rows = speak(jobs, synth, os.path.join(work, f"m{seed}"), os.path.dirname(espeak_data.rstrip("/")))
-        meta = [(ids[i], off, n, np.array(ends, np.int32), zlib.crc32("".join(jobs[i][0]).encode()))
+        meta = [(*ids[i], jobs[i][1], off, n, np.array(ends, np.int32), zlib.crc32("".join(jobs[i][0]).encode()))
                 for i, off, n, ends in rows]
         name = os.path.join(out, f"{seed}-{k}")
         pcm.tofile(name + ".pcm")
@@ -63,19 +75,31 @@ def maker(data, work, synth, espeak_data, seed, count):
         k += 1
 
 
-def start_makers(n, data, work, synth, espeak_data, seed=1000, count=1200):
+def start_makers(n, data, places, work, synth, espeak_data, seed=1000, count=1200):
     os.makedirs(os.path.join(work, "made"), exist_ok=True)
-    return [subprocess.Popen(["nice", "-n", "5", sys.executable, os.path.abspath(__file__), data, work, synth, espeak_data,
-                              str(seed + i), str(count)]) for i in range(n)]
+    return [subprocess.Popen(["nice", "-n", "5", sys.executable, os.path.abspath(__file__), data, places, work, synth,
+                              espeak_data, str(seed + i), str(count)]) for i in range(n)]
+
+
+def extra_voices(folder, work, jobs=16):
+    """What voices.py spoke: [(int16 samples of a whole file, [(text, first sample, samples, word ends, voice)])]."""
+    rows = {}
+    for line in open(os.path.join(folder, "voices.tsv"), encoding="utf8").read().split("\n")[1:]:
+        if line:
+            path, off, n, ends, voice, text = line.split("\t")
+            rows.setdefault(path, []).append((text, int(off), int(n), np.array(ends.split(","), np.int32), zlib.crc32(voice.encode())))
+    files = sorted(rows)
+    got = zip(files, decode([os.path.join(folder, f) for f in files], work, jobs))
+    return [(x, [r for r in rows[f] if r[1] + r[2] <= len(x)]) for f, x in got if x is not None]
 
 
 def recordings(data, part):
-    """[(file, speaker, text, source)] of English recordings, without held-out sentences in `train`."""
+    """[(file, language, speaker, text, source)] of the recordings, without held-out sentences in `train`."""
     out = []
     for line in open(os.path.join(data, "speech", part + ".tsv"), encoding="utf8").read().split("\n")[1:]:
         f = line.split("\t")
-        if len(f) == 5 and f[2] == "en" and not (part == "train" and texts.held(f[4])):
-            out.append((os.path.join(data, "speech", f[0]), f[3], texts.clean(f[4]), f[0].split("/")[0]))
+        if len(f) == 5 and not (part == "train" and texts.held(f[4])):
+            out.append((os.path.join(data, "speech", f[0]), f[2], f[3], texts.clean(f[4]), f[0].split("/")[0]))
     return out
 
 
@@ -99,4 +123,4 @@ def decode(files, work, jobs=16):
 
 
 if __name__ == "__main__":
-    maker(*sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6]))
+    maker(*sys.argv[1:6], int(sys.argv[6]), int(sys.argv[7]))

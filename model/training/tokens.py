@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokenizer: pieces in id order, byte fallback, `▁` closes a word. Encodes by merging the neighbours whose
-joint piece has the lowest id, as tokenizer.json's merges by rank do."""
+joint piece has the lowest id, as tokenizer.json's merges by rank do; a word that is a piece is that piece."""
 import json
 
 END, PAD = "▁", 3
@@ -16,7 +16,7 @@ class Tokenizer:
     def word(self, w):
         """Ids of one word; the last piece ends in END."""
         if w not in self.cache:
-            s = list(w + END)
+            s = [w + END] if w + END in self.id else list(w + END)
             while True:
                 best = min(((self.id.get(a + b, 1 << 30), i) for i, (a, b) in enumerate(zip(s, s[1:]))),
                            default=(1 << 30, 0))
