@@ -4,6 +4,7 @@
 #   .ci/packages.sh demo     build and run
 #   .ci/packages.sh check    the same, and everything that the tests use
 #   .ci/packages.sh train    the same, and what model/training uses
+#   .ci/packages.sh pictures what model/training/drawings.py makes its drawings of
 set -eu
 
 demo="build-essential meson ninja-build pkg-config glslang-tools
@@ -22,14 +23,18 @@ train="python3-torch python3-sentencepiece libopenblas0-pthread libespeak-ng-dev
   opus-tools librsvg2-bin opencc
   festival festlex-cmu festlex-poslex festvox-kdlpc16k festvox-us-slt-hts htsengine
   frozen-bubble-data asc-music hyperrogue-music supertux-data extremetuxracer-data"
+pictures="python3-numpy python3-pil python3-fonttools librsvg2-bin fonts-noto-color-emoji
+  fonts-dejavu-core fonts-lato fonts-roboto-unhinted gnome-backgrounds mate-backgrounds
+  plasma-workspace-wallpapers lomiri-wallpapers-16.04 lomiri-wallpapers-20.04 ukui-wallpapers"
 
 goal=${1:-demo}
 case $goal in
 demo) want=$demo ;;
 check) want="$demo $check" ;;
 train) want="$demo $check $train" ;;
+pictures) want=$pictures ;;
 *)
-    echo "packages.sh: unknown goal '$goal'; known are demo, check, train" >&2
+    echo "packages.sh: unknown goal '$goal'; known are demo, check, train, pictures" >&2
     exit 2
     ;;
 esac

@@ -1,108 +1,149 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn pictures for the description lane: named icons on made-up backgrounds, and what to say about them.
+"""Paints the pictures that scenes.py makes up: objects, backgrounds and letters from an npz of drawings.py, on any device,
+with fixed shapes and without waiting for the device, so that it fits in a CUDA graph.
 
-pictures.py FXEMOJI.tar.xz OUT.npz   renders the icons of icons.txt to 64x64 RGBA (needs rsvg-convert)."""
-import glob
-import os
-import subprocess
+pictures.py sheet DRAWINGS.npz SEED OUT.png   a sheet of windows with what is said of them, to look at"""
+import random
 import sys
-import tarfile
-import tempfile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 import features
+import scenes
+from scenes import Grammar, Names, Scenes, score, test_set  # noqa: F401: what training and judging need of them
 
-SIZE, MOST = 64, 3
-
-
-def names():
-    here = os.path.dirname(os.path.abspath(__file__))
-    return [line.split("\t")[1] for line in open(os.path.join(here, "icons.txt"), encoding="utf8").read().split("\n") if line]
-
-
-def article(name):
-    if name.startswith(("fries", "scissors")):
-        return name
-    return ("an " if name[0] in "aeioAEIO" else "a ") + name
+H, W, NSPEC = features.PIC_H, features.PIC_W, scenes.NSPEC
+assert (H, W) == (scenes.PIC_H, scenes.PIC_W)
+LUMA = torch.tensor([0.3, 0.59, 0.11])
+SMALL = 34                                               # pixels of height under which the coarse icon is drawn
 
 
-def describe(icons, all_names):
-    """Icons from left to right -> 'A cat, a dog and a bus.'; '' when there are none."""
-    w = [article(all_names[i]) for i in icons]
-    if not w:
-        return ""
-    s = " and ".join([", ".join(w[:-1]), w[-1]] if len(w) > 1 else w)
-    return s[0].upper() + s[1:] + "."
+class Atlas:
+    """icons [2 * styles * n, 4, 64, 64] (fine, then coarse; colour times alpha), level [styles * n] their mean brightness,
+    photos [p, 3, h, w], all uint8 but level; glyphs [1, 1, faces * 32, 36 * 40] in 0..1; names for Scenes."""
+    def __init__(self, names, icons, level, photos, glyphs):
+        self.names, self.icons, self.level, self.photos, self.glyphs = names, icons, level, photos, glyphs
+
+    def to(self, device):
+        return Atlas(self.names, *(x.to(device) for x in (self.icons, self.level, self.photos, self.glyphs)))
 
 
-def paint(atlas, icons, seed):
-    """atlas [n, 4, 64, 64] in 0..1, icons [M, 3] left to right (-1 = none), seed [M]: equal seeds and icons give
-    the same picture but for a little noise. Returns [M, 96, 160, 3] in 0..255."""
-    m, dev, (h, w) = icons.shape[0], atlas.device, (features.PIC_H, features.PIC_W)
+def names(path):
+    return Names(np.load(path))
 
-    def hashed(k):                                       # [M, k] numbers in 0..1 that depend on the seed only
-        a = seed[:, None].float() * 12.9898 + torch.arange(1, k + 1, device=dev) * 78.233
-        return torch.frac(torch.frac(torch.sin(a) * 437.585).abs() * 97.31 + a * 0.01737).abs()
 
-    r = hashed(64)
-    y = torch.linspace(0, 1, h, device=dev)[None, None, :, None]
-    x = torch.linspace(0, 1, w, device=dev)[None, None, None, :]
-    at = lambda i: r[:, i, None, None, None]
-    col = lambda i: r[:, i:i + 3, None, None]
-    blend = torch.where(at(6) < 0.5, y, x) * (at(7) > 0.4)
-    pic = col(0) * (1 - blend) + col(3) * blend
-    pic = pic.expand(m, 3, h, w)
-    for j in range(4):                                   # rectangles and discs
-        o = 8 + 8 * j
-        cx, cy, sx, sy = at(o), at(o + 1), 0.05 + at(o + 2) * 0.4, 0.05 + at(o + 3) * 0.4
-        box = ((x - cx).abs() < sx) & ((y - cy).abs() < sy)
-        disc = ((x - cx) / sx) ** 2 + ((y - cy) / sy) ** 2 < 1
-        on = torch.where(at(o + 7) < 0.5, box, disc) & (at(o + 4) < 0.35)
-        pic = torch.where(on, torch.roll(r, j * 5 + 3, 1)[:, o:o + 3, None, None], pic)
-    pic = pic + torch.randn(m, 1, h, w, device=dev) * 0.15 * at(40) * (at(41) < 0.4)
-    count = (icons >= 0).sum(1).clamp_min(1).float()
-    for j in range(MOST):
-        a = atlas[icons[:, j].clamp_min(0)]
-        col_w = w / count                                # each icon in its own column
-        size = (24 + 60 * r[:, 44 + j]).clamp(max=90).minimum(col_w * 1.05)
-        px = col_w * (j + 0.5) + (r[:, 48 + j] - 0.5) * (col_w - size).clamp_min(0)
-        py = size / 2 + r[:, 52 + j] * (h - size)
-        theta = torch.zeros(m, 2, 3, device=dev)
-        flip = torch.where(r[:, 56 + j] < 0.5, -1.0, 1.0)
-        theta[:, 0, 0], theta[:, 1, 1] = flip * w / size, h / size
-        theta[:, 0, 2] = flip * (w - 2 * px) / size
-        theta[:, 1, 2] = (h - 2 * py) / size
-        a = F.grid_sample(a, F.affine_grid(theta, (m, 4, h, w), align_corners=False), align_corners=False)
-        alpha = a[:, 3:] * (icons[:, j] >= 0)[:, None, None, None]
-        pic = pic * (1 - alpha) + a[:, :3] * alpha
-    light = 0.7 + 0.5 * r[:, 60, None, None, None]
-    pic = pic * light + torch.randn(m, 3, h, w, device=dev) * 0.02
+def stretch(x):
+    """What drawings.squeeze() made, as uint8 [n, 3, h, w]."""
+    x = x.astype(np.float32) * scenes.STEPS[..., None, None, None]
+    x = np.einsum("ui,vj,uvcnyx->nyixjc", scenes.DCT, scenes.DCT, x, optimize=True)
+    n, h, _, w, _, _ = x.shape
+    x = (x.reshape(n, h * 8, w * 8, 3) + np.array([128, 0, 0], np.float32)) @ np.linalg.inv(scenes.TO_YUV).T
+    return np.clip(np.round(x), 0, 255).astype(np.uint8).transpose(0, 3, 1, 2).copy()
+
+
+def load(path):
+    z = np.load(path)
+    a = torch.from_numpy(z["icons"]).flatten(0, 1).permute(0, 3, 1, 2).float()
+    a[:, :3] *= a[:, 3:] / 255
+    level = (a[:, :3] * LUMA[:, None, None]).sum((1, 2, 3)) / a[:, 3].sum((1, 2)).clamp_min(1)
+    coarse = F.interpolate(F.avg_pool2d(a, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
+    glyphs = torch.from_numpy(z["glyphs"]).permute(0, 2, 1, 3).reshape(1, 1, -1, len(scenes.GLYPHS) * scenes.GLYPH_W)
+    return Atlas(Names(z), torch.cat([a, coarse]).round().to(torch.uint8), level, torch.from_numpy(stretch(z["photos"])),
+                 glyphs.float() / 255)
+
+
+def paint(atlas, spec):
+    """spec [M, NSPEC] -> [M, H, W, 3] in 0..255. Equal specs give the same picture but for noise."""
+    m, dev = spec.shape[0], spec.device
+    y = (torch.arange(H, device=dev) + 0.5)[None, :, None]
+    x = (torch.arange(W, device=dev) + 0.5)[None, None, :]
+    light = spec[:, scenes.AT_LIGHT:scenes.AT_TEXT]
+    at = lambda v: v[:, None, None]                      # [M] -> [M, 1, 1]
+    col = lambda v: v[:, :, None, None]                  # [M, 3] -> [M, 3, 1, 1]
+
+    def back(s):
+        zoom = s[:, 4]
+        grid = torch.stack(torch.broadcast_tensors(
+            at(s[:, 5] * zoom) * (x * (2 / W) - 1) + at(s[:, 2] * (1 - zoom)),
+            at(zoom) * (y * (2 / H) - 1) + at(s[:, 3] * (1 - zoom))), -1)
+        photo = F.grid_sample(atlas.photos[s[:, 0].long()].float(), grid, padding_mode="reflection", align_corners=False) / 255
+        upright = at(s[:, 12])
+        t = (x / W * (1 - upright) + y / H * upright)[:, None]
+        flat = col(s[:, 6:9]) * (1 - t) + col(s[:, 9:12]) * t
+        for j in range(scenes.SHAPES):
+            f = s[:, 13 + j * scenes.SHAPE:13 + (j + 1) * scenes.SHAPE]
+            dx, dy = (x - at(f[:, 2])) / at(f[:, 4]), (y - at(f[:, 3])) / at(f[:, 5])
+            far = torch.where(at(f[:, 1]) > 0.5, (dx * dx + dy * dy), torch.maximum(dx.abs(), dy.abs()))
+            flat = torch.where(((far < 1) & (at(f[:, 0]) > 0.5))[:, None], col(f[:, 6:9]), flat)
+        return torch.lerp(flat, photo, s[:, 1, None, None, None])
+
+    b = scenes.AT_BACK
+    pic = torch.lerp(back(spec[:, b:b + scenes.BACK]), back(spec[:, b + scenes.BACK:b + 2 * scenes.BACK]), light[:, 0, None, None, None])
+    pic = pic * col(light[:, 1:4])
+    gain = col(light[:, 4:7])
+    for j in range(scenes.OBJECTS):
+        s = spec[:, j * scenes.OBJECT:(j + 1) * scenes.OBJECT]
+        icon = s[:, 0].long()
+        a = atlas.icons[icon + (s[:, 3] < SMALL) * atlas.level.shape[0]].float() / 255
+        dx, dy, c, d = x - at(s[:, 1]), y - at(s[:, 2]), at(torch.cos(s[:, 5])), at(torch.sin(s[:, 5]))
+        half = at(s[:, 3] / 2)
+        grid = torch.stack([(dx * c + dy * d) / half * at(s[:, 4]), (dy * c - dx * d) / half], -1)
+        a = F.grid_sample(a, grid, align_corners=False)
+        rgb, alpha = a[:, :3], a[:, 3:]
+        # recoloured by brightness around the icon's own mean, so that the colour is plain and the drawing still seen
+        shade = 0.3 * rgb[:, :1] + 0.59 * rgb[:, 1:2] + 0.11 * rgb[:, 2:]
+        shade = 0.5 * (shade - alpha * atlas.level[icon][:, None, None, None])
+        tint = torch.minimum((0.92 * alpha * col(s[:, 8:11]) + shade).clamp_min(0), alpha)
+        rgb = torch.lerp(rgb, tint, s[:, 7, None, None, None])
+        k = s[:, 6, None, None, None]
+        pic = pic * (1 - k * alpha) + k * rgb * gain
+    # letters: each pixel lies in one glyph's box at most
+    s = spec[:, scenes.AT_TEXT:scenes.AT_LETTERS]
+    band = (y >= at(s[:, 6])) & (y < at(s[:, 6] + s[:, 7])) & (x > 0)
+    pic = torch.lerp(pic, s[:, 8, None, None, None].expand_as(pic), (band * at(s[:, 9]))[:, None])
+    where_x, where_y, inside = torch.zeros(m, H, W, device=dev), torch.zeros(m, H, W, device=dev), torch.zeros(m, H, W, device=dev)
+    for j in range(scenes.LETTERS):
+        g = spec[:, scenes.AT_LETTERS + j * scenes.LETTER:scenes.AT_LETTERS + (j + 1) * scenes.LETTER]
+        u, v = (x - at(g[:, 0])) / at(g[:, 2]), (y - at(g[:, 1])) / at(s[:, 4])
+        on = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
+        where_x, where_y = torch.where(on, at(g[:, 3]) + u * at(g[:, 4]), where_x), torch.where(on, v.expand_as(on), where_y)
+        inside = torch.where(on, 1.0, inside)
+    gh, gw = atlas.glyphs.shape[2:]
+    grid = torch.stack([where_x * (2 / gw) - 1, (at(s[:, 0]) + where_y) * (2 * scenes.GLYPH_H / gh) - 1], -1)
+    ink = F.grid_sample(atlas.glyphs.expand(m, -1, -1, -1), grid, align_corners=False)[:, 0] * inside * at(s[:, 5])
+    pic = torch.lerp(pic, col(s[:, 1:4]).expand_as(pic), ink[:, None])
+    # the camera
+    soft = F.avg_pool2d(F.pad(pic, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    pic = torch.lerp(pic, soft, light[:, 9, None, None, None]).clamp(0, 1) ** light[:, 7, None, None, None]
+    pic = pic + torch.randn(m, 3, H, W, device=dev) * light[:, 8, None, None, None]
     return (pic.clamp(0, 1) * 255).permute(0, 2, 3, 1)
 
 
-def load_atlas(path):
-    """npz of main() -> [n, 4, 64, 64] float, alpha not premultiplied."""
-    return torch.from_numpy(np.load(path)["icons"]).float().permute(0, 3, 1, 2) / 255
-
-
-def main(tar, out):
-    here, rows = os.path.dirname(os.path.abspath(__file__)), []
-    with tempfile.TemporaryDirectory() as tmp:
-        tarfile.open(tar).extractall(tmp)
-        for line in open(os.path.join(here, "icons.txt"), encoding="utf8").read().split("\n"):
-            if not line:
+def sheet(path, seed, out):
+    from PIL import Image, ImageDraw
+    atlas, rng, row = load(path), random.Random(int(seed)), 0
+    made = Scenes(atlas.names)
+    page = Image.new("RGB", (8 * (W + 4), 6 * (H + 40)))
+    pen = ImageDraw.Draw(page)
+    column = 0
+    while row < 6:
+        when, spec, said = made.window(rng, 256)
+        pics = paint(atlas, torch.from_numpy(spec)).byte().numpy()
+        for k in range(len(when)):
+            if when[k] == 256 or row == 6:
                 continue
-            svg = glob.glob(os.path.join(tmp, "**", "*-" + line.split("\t")[0] + ".svg"), recursive=True)[0]
-            png = subprocess.run(["rsvg-convert", "-w", str(SIZE), "-h", str(SIZE), "-a", svg], capture_output=True, check=True).stdout
-            raw = subprocess.run(["ffmpeg", "-v", "error", "-f", "png_pipe", "-i", "-", "-vf", f"scale={SIZE}:{SIZE}", "-f", "rawvideo",
-                                  "-pix_fmt", "rgba", "-"], input=png, capture_output=True, check=True).stdout
-            rows.append(np.frombuffer(raw, np.uint8).reshape(SIZE, SIZE, 4))
-    np.savez_compressed(out, icons=np.stack(rows))
-    print(len(rows), "icons")
+            at = (column * (W + 4), row * (H + 40))
+            page.paste(Image.fromarray(pics[k]), at)
+            text = f"{'' if k else '* '}{when[k]}: " + dict(said).get(when[k], "-")
+            for i in range(0, 3):
+                pen.text((at[0] + 2, at[1] + H + 1 + 12 * i), text[26 * i:26 * i + 26], fill=(255, 255, 255))
+            column += 1
+            if column == 8:
+                column, row = 0, row + 1
+    page.save(out)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    {"sheet": sheet}[sys.argv[1]](*sys.argv[2:])
