@@ -75,7 +75,8 @@ def plural(name):
 
 
 def rows():
-    """icons.txt, one drawing a line: code point, noun, flags (t: comes in any colour, a: in the colours of a coat, h: held out), plural if irregular."""
+    """icons.txt, one drawing a line: code point, noun, flags (t: comes in any colour, a: in the colours of a coat, h: held out),
+    plural if irregular. A noun may have several drawings."""
     out = []
     for line in open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "icons.txt"), encoding="utf8"):
         code, name, flags, *irregular = line.rstrip("\n").split("\t")
@@ -214,7 +215,7 @@ class Scenes:
         if g.tint:
             g.colour = rng.choice(COAT if "a" in flags else range(len(COLOURS)))
             while night and g.colour in DIM:
-                g.colour = rng.choice([c for c in range(len(COLOURS)) if c not in DIM])
+                g.colour = rng.choice([c for c in (COAT if "a" in flags else range(len(COLOURS))) if c not in DIM])
         r = rng.random()
         g.count = 1 if r < 0.6 else 2 if r < 0.8 else 3 if r < 0.92 else 4
         return g
@@ -464,15 +465,15 @@ class Scenes:
             if coming:
                 now, coming = coming, None
                 text = self.sentence(now)
-            elif r < 0.2:
+            elif r < 0.26:
                 pass
-            elif r < 0.4:
+            elif r < 0.44:
                 text = self.move(rng, now)
-            elif r < 0.52:
+            elif r < 0.56:
                 text = self.come(rng, now)
-            elif r < 0.6:
+            elif r < 0.63:
                 text = self.go(rng, now)
-            elif r < 0.66 and k < n - 1 and not now.night and not now.words:
+            elif r < 0.69 and k < n - 1 and not now.night and not now.words:
                 room = OBJECTS - sum(g.count for g in now.groups)
                 coming, share = (self.scene(rng, room, plain=True), rng.uniform(0.3, 0.6)) if room else (None, 0.0)
             elif rng.random() < 0.04 and not black:
