@@ -88,7 +88,7 @@ def paint(atlas, spec):
         icon = s[:, 0].long()
         a = atlas.icons[icon + (s[:, 3] < SMALL) * atlas.level.shape[0]].float() / 255
         dx, dy, c, d = x - at(s[:, 1]), y - at(s[:, 2]), at(torch.cos(s[:, 5])), at(torch.sin(s[:, 5]))
-        half = at(s[:, 3] / 2)
+        half = at((s[:, 3] / 2).clamp_min(0.5))
         grid = torch.stack([(dx * c + dy * d) / half * at(s[:, 4]), (dy * c - dx * d) / half], -1)
         a = F.grid_sample(a, grid, align_corners=False)
         rgb, alpha = a[:, :3], a[:, 3:]

@@ -100,6 +100,7 @@ def main():
     red = (pic[..., 0] > 150) & (pic[..., 1] < 60)
     check(red[0, 50, 40] and not red[0, 50, 100] and red[1, 50, 100] and not red[1, 50, 40], "the square's place")
     check(abs(red[0].sum() - 900) < 100 and pic[2].max() == 0, "its size; black")
+    check(bool(torch.isfinite(pictures.paint(atlas, spec * 0)).all()), "an empty row of numbers")
 
     said = "Two red cars and a dog. The dog moves right."
     s = scenes.score(grammar, [said], ["Two red cars and a cat. The cat moves right."])
