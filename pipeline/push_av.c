@@ -186,6 +186,51 @@ static enum lvx_status decode(
 
 /* ---- packets ---- */
 
+static int64_t source_us(const struct lvx_push_av *av, enum lvx_medium medium, int64_t t)
+{
+	return t == AV_NOPTS_VALUE
+		       ? INT64_MIN
+		       : av_rescale_q(t, av->track[medium].stream->time_base, AV_TIME_BASE_Q);
+}
+
+/* packet NULL: the end. */
+static void tell_unit(struct lvx_push_av *av, enum lvx_medium medium, const AVPacket *packet)
+{
+	const AVStream *s = av->track[medium].stream;
+	int64_t offset_us;
+	if (!lvx_tap_wanted(av->tap))
+		return;
+	bool known = lvx_timeline_offset(&av->timeline, medium, &offset_us);
+	if (!packet) {
+		lvx_tap_put(av->tap, medium, NULL, known, offset_us, true);
+		return;
+	}
+	const AVCodecParameters *par = s->codecpar;
+	struct lvx_unit_format f = {
+		.sample_rate = par->sample_rate > 0 ? (uint32_t)par->sample_rate : 0,
+		.channels = par->ch_layout.nb_channels > 0 ? (uint32_t)par->ch_layout.nb_channels : 0,
+		.width = par->width > 0 ? (uint32_t)par->width : 0,
+		.height = par->height > 0 ? (uint32_t)par->height : 0,
+		.extra = par->extradata,
+		.n_extra = par->extradata_size > 0 ? (size_t)par->extradata_size : 0,
+	};
+	snprintf(f.codec, sizeof(f.codec), "%s", avcodec_get_name(par->codec_id));
+	if (s->avg_frame_rate.num > 0 && s->avg_frame_rate.den > 0) {
+		f.fps_num = (uint32_t)s->avg_frame_rate.num;
+		f.fps_den = (uint32_t)s->avg_frame_rate.den;
+	}
+	lvx_tap_format(av->tap, medium, &f);
+	struct lvx_tap_packet p = {
+		.data = packet->data,
+		.len = packet->size > 0 ? (size_t)packet->size : 0,
+		.pts_us = source_us(av, medium, packet->pts),
+		.dts_us = av->no_dts ? INT64_MIN : source_us(av, medium, packet->dts),
+		.duration_us = packet->duration > 0 ? source_us(av, medium, packet->duration) : 0,
+		.keyframe = packet->flags & AV_PKT_FLAG_KEY,
+	};
+	lvx_tap_put(av->tap, medium, &p, known, offset_us, false);
+}
+
 /* Times are a stranger's: what overflows saturates. */
 static int64_t packet_end_us(const struct lvx_push_av *av, const AVPacket *p)
 {
@@ -241,6 +286,9 @@ static enum lvx_status take_packet(struct lvx_push_av *av)
 			if (av->packet->pts != AV_NOPTS_VALUE)
 				av->packet->pts = lvx_unwrap(&av->unwrap, av->packet->pts);
 		}
+		tell_unit(av, (enum lvx_medium)m, av->packet);
+		if (!t->codec)
+			return LVX_OK;
 		if (m == LVX_SOUND && av->holds)
 			return hold_sound(av);
 		enum lvx_status st = decode(av, (enum lvx_medium)m, av->packet);
@@ -287,6 +335,8 @@ static bool pump(struct lvx_push_av *av, struct lvx_error *err)
 			st = release_sound(av, true);
 		if (av->track[m].codec && st == LVX_OK)
 			st = decode(av, (enum lvx_medium)m, NULL);
+		if (av->track[m].stream)
+			tell_unit(av, (enum lvx_medium)m, NULL);
 	}
 	if (st == LVX_EINVAL) {
 		lvx_fail(err, st, "push: the sound has no channel %d", av->push->params.channel);
@@ -319,12 +369,13 @@ bool lvx_push_run_av(struct lvx_push *push, struct lvx_error *err)
 	ok = ok && lvx_push_av_open(av, err) && pump(av, err);
 	if (lvx_push_av_is_aborted(av))
 		ok = true; /* whatever it was that broke off */
-	else if (av->track[LVX_PICTURES].stream)
+	else if (av->track[LVX_PICTURES].codec)
 		lvx_feed_end_pictures(push->feed, av->pictures_end_us);
 	for (unsigned i = 0; i < HELD_MAX; i++)
 		av_packet_free(&av->held[i]);
 	for (int m = 0; m < LVX_MEDIA; m++)
 		avcodec_free_context(&av->track[m].codec);
+	lvx_tap_destroy(av->tap);
 	avformat_close_input(&av->format);
 	if (av->io)
 		av_free(av->io->buffer);

@@ -4,6 +4,7 @@
 #define LVX_PIPELINE_PUSH_AV_H
 
 #include "pipeline/push_priv.h"
+#include "pipeline/tap.h"
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
@@ -14,12 +15,12 @@ enum {
 
 struct lvx_push_track {
 	AVStream *stream; /* NULL: none; the format's */
-	AVCodecContext *codec;
-	const char *caps;
+	AVCodecContext *codec; /* NULL: only passed on */
 };
 
 struct lvx_push_av {
 	struct lvx_push *push;
+	struct lvx_tap *tap; /* NULL: no units are wanted */
 	AVFormatContext *format;
 	AVIOContext *io;
 	struct lvx_push_track track[LVX_MEDIA];
@@ -28,6 +29,7 @@ struct lvx_push_av {
 	float *pcm; /* [PCM_MAX] */
 	struct lvx_unwrap unwrap;
 	bool wraps;      /* its timestamps are counters of 33 bits */
+	bool no_dts;     /* the container has none: what libavformat makes up can be wrong */
 	bool any_origin; /* where they begin means nothing */
 	struct lvx_timeline timeline;
 	int64_t pictures_end_us;

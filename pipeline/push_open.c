@@ -20,43 +20,22 @@ enum {
 
 /* ---- what is let in ---- */
 
-static const struct allowed {
-	enum AVCodecID id;
-	const char *caps; /* GStreamer's words for it */
-} allowed[] = {
-	{AV_CODEC_ID_OPUS, "audio/x-opus"},
-	{AV_CODEC_ID_VORBIS, "audio/x-vorbis"},
-	{AV_CODEC_ID_AAC, "audio/mpeg, mpegversion=4"},
-	{AV_CODEC_ID_MP3, "audio/mpeg, mpegversion=1, layer=3"},
-	{AV_CODEC_ID_MP2, "audio/mpeg, mpegversion=1, layer=2"},
-	{AV_CODEC_ID_FLAC, "audio/x-flac"},
-	{AV_CODEC_ID_ALAC, "audio/x-alac"},
-	{AV_CODEC_ID_AC3, "audio/x-ac3"},
-	{AV_CODEC_ID_EAC3, "audio/x-eac3"},
-	{AV_CODEC_ID_PCM_S16LE, "audio/x-raw, format=S16LE"},
-	{AV_CODEC_ID_PCM_S16BE, "audio/x-raw, format=S16BE"},
-	{AV_CODEC_ID_PCM_S24LE, "audio/x-raw, format=S24LE"},
-	{AV_CODEC_ID_PCM_S32LE, "audio/x-raw, format=S32LE"},
-	{AV_CODEC_ID_PCM_F32LE, "audio/x-raw, format=F32LE"},
-	{AV_CODEC_ID_PCM_U8, "audio/x-raw, format=U8"},
-	{AV_CODEC_ID_PCM_ALAW, "audio/x-alaw"},
-	{AV_CODEC_ID_PCM_MULAW, "audio/x-mulaw"},
-	{AV_CODEC_ID_VP8, "video/x-vp8"},
-	{AV_CODEC_ID_VP9, "video/x-vp9"},
-	{AV_CODEC_ID_AV1, "video/x-av1"},
-	{AV_CODEC_ID_H264, "video/x-h264"},
-	{AV_CODEC_ID_HEVC, "video/x-h265"},
-	{AV_CODEC_ID_MPEG2VIDEO, "video/mpeg, mpegversion=2"},
-	{AV_CODEC_ID_MPEG4, "video/mpeg, mpegversion=4"},
-	{AV_CODEC_ID_THEORA, "video/x-theora"},
+static const enum AVCodecID allowed[] = {
+	AV_CODEC_ID_OPUS, AV_CODEC_ID_VORBIS, AV_CODEC_ID_AAC, AV_CODEC_ID_MP3, AV_CODEC_ID_MP2,
+	AV_CODEC_ID_FLAC, AV_CODEC_ID_ALAC, AV_CODEC_ID_AC3, AV_CODEC_ID_EAC3,
+	AV_CODEC_ID_PCM_S16LE, AV_CODEC_ID_PCM_S16BE, AV_CODEC_ID_PCM_S24LE,
+	AV_CODEC_ID_PCM_S32LE, AV_CODEC_ID_PCM_F32LE, AV_CODEC_ID_PCM_U8, AV_CODEC_ID_PCM_ALAW,
+	AV_CODEC_ID_PCM_MULAW, AV_CODEC_ID_VP8, AV_CODEC_ID_VP9, AV_CODEC_ID_AV1,
+	AV_CODEC_ID_H264, AV_CODEC_ID_HEVC, AV_CODEC_ID_MPEG2VIDEO, AV_CODEC_ID_MPEG4,
+	AV_CODEC_ID_THEORA,
 };
 
-static const struct allowed *find_allowed(enum AVCodecID id)
+static bool is_allowed(enum AVCodecID id)
 {
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
-		if (allowed[i].id == id)
-			return &allowed[i];
-	return NULL;
+		if (allowed[i] == id)
+			return true;
+	return false;
 }
 
 static int refuse_open(
@@ -112,16 +91,23 @@ bool lvx_push_av_fail(struct lvx_error *err, enum lvx_status st, const char *wha
 }
 /* ---- decoders ---- */
 
+static void take(struct lvx_push_av *av, enum lvx_medium medium, AVStream *stream)
+{
+	av->track[medium].stream = stream;
+	if (stream->pts_wrap_bits == 33)
+		av->wraps = true;
+}
+
 static bool open_decoder(
 	struct lvx_push_av *av, enum lvx_medium medium, AVStream *stream, struct lvx_error *err)
 {
 	struct lvx_push_track *t = &av->track[medium];
-	const struct allowed *a = find_allowed(stream->codecpar->codec_id);
-	const AVCodec *decoder = a ? avcodec_find_decoder(a->id) : NULL;
+	enum AVCodecID id = stream->codecpar->codec_id;
+	const AVCodec *decoder = is_allowed(id) ? avcodec_find_decoder(id) : NULL;
 	if (!decoder) {
 		lvx_fail(err, LVX_EUNSUPPORTED, "push: no decoder for %s (%s)",
 			medium == LVX_SOUND ? "the sound" : "the pictures",
-			avcodec_get_name(stream->codecpar->codec_id));
+			avcodec_get_name(id));
 		return false;
 	}
 	AVCodecContext *codec = avcodec_alloc_context3(decoder);
@@ -138,26 +124,45 @@ static bool open_decoder(
 		avcodec_free_context(&codec);
 		return lvx_push_av_fail(err, LVX_EINVAL, "the decoder does not take it", r);
 	}
-	t->stream = stream;
 	t->codec = codec;
-	t->caps = a->caps;
-	if (stream->pts_wrap_bits == 33)
-		av->wraps = true;
+	take(av, medium, stream);
 	return true;
 }
 
 /* ---- opening ---- */
 
-static bool open_track(struct lvx_push_av *av, enum lvx_medium medium, struct lvx_error *err)
+/* The medium's stream in the container; NULL: none. */
+static AVStream *find_stream(struct lvx_push_av *av, enum lvx_medium medium)
 {
 	enum AVMediaType type = medium == LVX_SOUND ? AVMEDIA_TYPE_AUDIO : AVMEDIA_TYPE_VIDEO;
 	int index = av_find_best_stream(av->format, type, -1, -1, NULL, 0);
-	if (index < 0)
+	AVStream *stream = index >= 0 ? av->format->streams[index] : NULL;
+	return stream && stream->disposition & AV_DISPOSITION_ATTACHED_PIC ? NULL : stream;
+}
+
+static bool open_track(struct lvx_push_av *av, enum lvx_medium medium, struct lvx_error *err)
+{
+	AVStream *stream = find_stream(av, medium);
+	return !stream || open_decoder(av, medium, stream, err);
+}
+
+/* What of the programme is passed on: the pictures also where nobody looks at them. */
+static bool open_tap(struct lvx_push_av *av, struct lvx_error *err)
+{
+	if (!lvx_units_wanted(av->push->params.units))
 		return true;
-	AVStream *stream = av->format->streams[index];
-	if (stream->disposition & AV_DISPOSITION_ATTACHED_PIC)
-		return true;
-	return open_decoder(av, medium, stream, err);
+	if (lvx_tap_create(&av->tap, av->push->params.units, err) != LVX_OK)
+		return false;
+	AVStream *video = find_stream(av, LVX_PICTURES), *sound = av->track[LVX_SOUND].stream;
+	if (video && !av->track[LVX_PICTURES].stream)
+		take(av, LVX_PICTURES, video);
+	if (video)
+		lvx_tap_add(av->tap, LVX_PICTURES, NULL);
+	const AVDictionaryEntry *language =
+		sound ? av_dict_get(sound->metadata, "language", NULL, 0) : NULL;
+	if (sound)
+		lvx_tap_add(av->tap, LVX_SOUND, language ? language->value : NULL);
+	return true;
 }
 
 /* Whether the header has told all that a decoder wants. */
@@ -234,17 +239,20 @@ bool lvx_push_av_open(struct lvx_push_av *av, struct lvx_error *err)
 			lvx_log_info("%s; going on with the sound", why.msg);
 		}
 	}
-	bool sound = av->track[LVX_SOUND].stream, pictures = av->track[LVX_PICTURES].stream;
+	bool sound = av->track[LVX_SOUND].codec, pictures = av->track[LVX_PICTURES].codec;
 	if (!sound && !pictures) {
 		lvx_fail(err, LVX_EINVAL, "push: there is no sound%s in it",
 			av->push->params.want_pictures ? " and no picture" : "");
 		return false;
 	}
+	if (!open_tap(av, err))
+		return false;
 	for (unsigned i = 0; i < av->format->nb_streams; i++) {
 		AVStream *s = av->format->streams[i];
 		if (s != av->track[LVX_SOUND].stream && s != av->track[LVX_PICTURES].stream)
 			s->discard = AVDISCARD_ALL;
 	}
+	av->no_dts = strstr(av->format->iformat->name, "matroska");
 	av->any_origin = av->wraps || strcmp(av->format->iformat->name, "ogg") == 0;
 	struct lvx_ring_params rp;
 	lvx_ring_get_params(av->push->ring, &rp);

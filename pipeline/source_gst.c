@@ -209,6 +209,8 @@ static enum outcome try_once(struct lvx_gst *g, struct attempt *a, bool again)
 {
 	struct lvx_error err = {0};
 	*a = (struct attempt){.begun_us = lvx_now_us()};
+	if (g->tap)
+		lvx_tap_break(g->tap);
 	if (lvx_gst_graph_build(g, &err) != LVX_OK)
 		return failed(a, err.msg);
 	/* What goes wrong here is on the bus too. */
@@ -325,11 +327,13 @@ static void get_stats(const struct lvx_source *source, struct lvx_source_stats *
 static void release(struct lvx_gst *g)
 {
 	lvx_feed_destroy(g->feed);
+	lvx_tap_destroy(g->tap);
 	pthread_mutex_destroy(&g->lock);
 	for (int i = 0; i < LVX_TRACKS; i++)
 		g_free(g->sound_ids[i]);
 	g_free(g->sound_id);
 	g_free(g->picture_id);
+	g_free(g->video_id);
 	g_free(g->uri);
 	free((char *)(uintptr_t)g->params.audio_track);
 	free(g);
@@ -392,6 +396,8 @@ enum lvx_status lvx_gst_open(struct lvx_source **out, const struct lvx_source_pa
 		.pace = params->pace == LVX_PACE_CLOCK && !g->live,
 	};
 	st = lvx_feed_create(&g->feed, &fp, err);
+	if (st == LVX_OK && params->units)
+		st = lvx_tap_create(&g->tap, params->units, err);
 	if (st == LVX_OK && !g->uri)
 		st = lvx_fail(err, LVX_EINVAL, "%s: cannot be made a URI", g->shown);
 	if (st == LVX_OK && pthread_create(&g->thread, NULL, supervise, g) != 0)

@@ -3,9 +3,10 @@
  * What the source_gst*.c files share. GStreamer's types are in these only.
  *
  *   source_gst.c        life, supervisor thread: bus, stalls, reconnection
- *   source_gst_graph.c  one attempt's pipeline: selection, unit tee
+ *   source_gst_graph.c  one attempt's pipeline: selection
  *   source_gst_branch.c from decoded pads to the feed
  *   source_gst_ts.c     true times out of recorded MPEG-TS
+ *   source_gst_units.c  encoded units, teed off before the decoders
  *   source_gst_init.c   gst_init, log, the words for errors
  */
 #ifndef LVX_PIPELINE_SOURCE_GST_H
@@ -13,6 +14,7 @@
 
 #include "pipeline/feed.h"
 #include "pipeline/source_priv.h"
+#include "pipeline/tap.h"
 #include "pipeline/timeline.h"
 
 #include <gst/gst.h>
@@ -40,6 +42,7 @@ struct lvx_gst {
 	struct lvx_ring *ring; /* borrowed */
 	struct lvx_source_callbacks cb;
 	struct lvx_feed *feed;
+	struct lvx_tap *tap; /* NULL: no units are wanted */
 
 	pthread_t thread;
 	_Atomic bool stop;
@@ -60,6 +63,7 @@ struct lvx_gst {
 	/* {lock} */
 	struct lvx_timeline timeline;
 	gchar *sound_id, *picture_id; /* ids of the streams chosen */
+	gchar *video_id; /* of the pictures that are passed on, decoded or not */
 	/* Containers may tell languages only with the first data: then one attempt
 	 * decodes all tracks, only to find which it is, and the next takes that one. */
 	bool by_language;
@@ -95,6 +99,12 @@ int64_t lvx_gst_running_us(const GstSegment *segment, GstClockTime pts);
 void lvx_gst_ts_watch(struct lvx_gst *g, GstElement *tsdemux);
 /* Streaming threads: whether the message was for us (and can go). */
 bool lvx_gst_ts_message(struct lvx_gst *g, GstMessage *message);
+
+/* source_gst_units.c: a pad of decodebin3's multiqueue, and the end of its stream. */
+void lvx_gst_units_watch(struct lvx_gst *g, GstPad *pad);
+void lvx_gst_units_end(struct lvx_gst *g, const gchar *stream_id);
+/* The tracks there are, as selected; {g->lock}. */
+void lvx_gst_units_tracks(struct lvx_gst *g, GstStream *sound, GstStream *video);
 
 /* source_gst_init.c */
 enum lvx_status lvx_gst_init(struct lvx_error *err);

@@ -37,7 +37,7 @@ static bool is_index(const char *track)
 }
 
 struct choice {
-	GstStream *sound, *pictures; /* borrowed from the collection */
+	GstStream *sound, *pictures, *video; /* borrowed from the collection */
 	bool any_pictures;
 	int n_sound;
 };
@@ -65,6 +65,8 @@ static struct choice choose(struct lvx_gst *g, GstStreamCollection *collection)
 			}
 		} else if (type & GST_STREAM_TYPE_VIDEO) {
 			c.any_pictures = true;
+			if (!c.video)
+				c.video = s;
 			if (!c.pictures && g->params.want_pictures)
 				c.pictures = s;
 		}
@@ -109,6 +111,9 @@ static gint on_select_stream(
 	g->sound_id = c.sound ? g_strdup(gst_stream_get_stream_id(c.sound)) : NULL;
 	g_free(g->picture_id);
 	g->picture_id = c.pictures ? g_strdup(gst_stream_get_stream_id(c.pictures)) : NULL;
+	g_free(g->video_id);
+	g->video_id = c.video ? g_strdup(gst_stream_get_stream_id(c.video)) : NULL;
+	lvx_gst_units_tracks(g, c.sound, c.video);
 	pthread_mutex_unlock(&g->lock);
 	if (c.n_sound && !sound)
 		atomic_store(&g->no_media, LVX_NO_SUCH_TRACK);
@@ -129,16 +134,7 @@ static gint on_select_stream(
 	return stream == c.sound || stream == c.pictures;
 }
 
-/* ---- encoded units, before any decoder ---- */
-
-static GstPadProbeReturn on_unit_buffer(GstPad *pad, GstPadProbeInfo *info, gpointer user)
-{
-	(void)pad;
-	(void)info;
-	struct lvx_gst *g = user;
-	atomic_store(&g->all_read, false);
-	return GST_PAD_PROBE_OK;
-}
+/* ---- between demuxer and decoders ---- */
 
 /*
  * decodebin3 holds back the end of one stream until all have ended; the feed has
@@ -155,6 +151,7 @@ static GstPadProbeReturn on_queue_event(GstPad *pad, GstPadProbeInfo *info, gpoi
 	bool sound = id && g_strcmp0(id, g->sound_id) == 0;
 	bool pictures = id && g_strcmp0(id, g->picture_id) == 0;
 	pthread_mutex_unlock(&g->lock);
+	lvx_gst_units_end(g, id);
 	g_free(id);
 	if (sound)
 		lvx_feed_end_sound(g->feed);
@@ -173,8 +170,7 @@ static void on_queue_pad(GstElement *queue, GstPad *pad, gpointer user)
 			NULL);
 		return;
 	}
-	gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST,
-		on_unit_buffer, g, NULL);
+	lvx_gst_units_watch(g, pad);
 }
 
 /* ---- settings of what the bins make ---- */
@@ -319,6 +315,7 @@ enum lvx_status lvx_gst_graph_build(struct lvx_gst *g, struct lvx_error *err)
 	g->n_ts = 0;
 	g_clear_pointer(&g->sound_id, g_free);
 	g_clear_pointer(&g->picture_id, g_free);
+	g_clear_pointer(&g->video_id, g_free);
 	g->n_refused = 0;
 	g->why[0] = '\0';
 	g->broken[0] = '\0';

@@ -65,6 +65,14 @@ int64_t lvx_timeline_peek(const struct lvx_timeline *tl, enum lvx_medium medium,
 	return src_us + tl->media[medium].offset_us;
 }
 
+bool lvx_timeline_offset(
+	const struct lvx_timeline *tl, enum lvx_medium medium, int64_t *offset_us)
+{
+	int m = tl->media[medium].have ? (int)medium : LVX_MEDIA - 1 - (int)medium;
+	*offset_us = tl->media[m].offset_us;
+	return tl->media[m].have;
+}
+
 static int64_t max64(int64_t a, int64_t b)
 {
 	return a > b ? a : b;

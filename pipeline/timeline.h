@@ -67,6 +67,9 @@ int64_t lvx_timeline_map(struct lvx_timeline *tl, enum lvx_medium medium, int64_
 	int64_t dur_us, int64_t local_us);
 /* Where src_us lies by the present mapping; changes nothing. */
 int64_t lvx_timeline_peek(const struct lvx_timeline *tl, enum lvx_medium medium, int64_t src_us);
+/* What is added to the source's times at present. False: not known, nothing has come. */
+bool lvx_timeline_offset(
+	const struct lvx_timeline *tl, enum lvx_medium medium, int64_t *offset_us);
 /* The source was lost: the next unit continues at the local clock. */
 void lvx_timeline_reconnect(struct lvx_timeline *tl);
 
