@@ -347,6 +347,7 @@ static void test_waits_for_its_time(void **state)
 
 int main(void)
 {
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_waits_for_its_time),
 		cmocka_unit_test(test_files),

@@ -270,6 +270,7 @@ static void test_threads(void **state)
 
 int main(void)
 {
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nobody_reads),
 		cmocka_unit_test(test_readers_share),
