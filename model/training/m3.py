@@ -13,7 +13,7 @@ import torch.nn.functional as F
 TEXT, AUDIO, IMAGE = 0, 1, 2
 PATCHES = 60
 GROUPED = True                           # experts by grouped matrix products (else all of them, masked)
-CTC_CHARS = " abcdefghijklmnopqrstuvwxyz'"
+CTC_CHARS = " abcdefghijklmnopqrstuvwxyzäöüß'"
 
 
 def config(path="nano", **change):
@@ -39,7 +39,7 @@ def config(path="nano", **change):
         experts=t["num_local_experts"], top=t["num_experts_per_tok"], scale=t["routed_scaling_factor"],
         moe=t["moe_layer_freq"], rdim=raw["cross_modal_router"]["router_dim"],
         decay=math.exp(-s["slot_ms"] / 1000 / raw["cross_modal_router"]["decay_seconds"]),
-        window=s["window_slots"], delay=s["delay_slots"], pictures=raw["vision_config"]["max_pictures"],
+        window=s["window_slots"], delay=s["delay_slots"], delays=s.get("delays", [s["delay_slots"]]), pictures=raw["vision_config"]["max_pictures"],
         lanes=[x["name"] for x in raw["lanes"]], acts=len(raw["activity"]), conds=raw["conditions"],
         pad=raw["pad_token_id"])
 

@@ -12,7 +12,8 @@ def orthogonal(g):
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
         a = x @ x.transpose(1, 2)
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
+        a = torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, a, x, beta=3.4445)
     return (x.transpose(1, 2) if flip else x).float()
 
 
@@ -26,6 +27,7 @@ class Muon:
 
     @torch.no_grad()
     def step(self, lr):
+        """lr: a tensor of no dimensions."""
         for group in self.groups:
             group = [p for p in group if p.grad is not None]
             if not group:
@@ -37,8 +39,9 @@ class Muon:
             u = torch._foreach_add(grads, bufs, alpha=self.momentum)
             r, c = group[0].shape[-2:]
             u = orthogonal(torch.cat([x.reshape(-1, r, c) for x in u]))
-            u = u.mul_(-lr * 0.2 * max(r, c) ** 0.5).split([p.numel() // (r * c) for p in group])
-            torch._foreach_mul_(group, 1 - lr * self.decay)
+            u = (u * (-0.2 * max(r, c) ** 0.5 * lr)).split([p.numel() // (r * c) for p in group])
+            keep = 1 - lr * self.decay
+            torch._foreach_mul_(group, keep if keep.is_cuda else keep.item())
             torch._foreach_add_(group, [x.view_as(p) for x, p in zip(u, group)])
 
     def state(self, named):

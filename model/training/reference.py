@@ -35,8 +35,8 @@ def read_ppm(path):
     return torch.from_numpy(np.frombuffer(data[-160 * 96 * 3:], np.uint8).reshape(96, 160, 3).copy())
 
 
-def conditions(c, plain=False, to=None):
-    on = ["style:plain" if plain else "style:cased"] + ([f"to:{to}"] if to else [])
+def conditions(c, plain=False, to=None, language=None, delay=None):
+    on = ["style:plain" if plain else "style:cased", f"to:{to}", f"in:{language}", f"delay:{delay or c.delay}"]
     return torch.tensor([[float(x in on) for x in c.conds]])
 
 
@@ -68,6 +68,8 @@ def main():
     a.add_argument("file")
     a.add_argument("--plain", action="store_true")
     a.add_argument("--to")
+    a.add_argument("--language")
+    a.add_argument("--delay", type=int, help="slots")
     a.add_argument("--describe", action="store_true")
     a.add_argument("--prefix", default="")
     a.add_argument("--picture", action="append", default=[])
@@ -77,12 +79,12 @@ def main():
     a = a.parse_args()
     net, tok = weights.load_folder(a.model), tokens.Tokenizer(os.path.join(a.model, "tokenizer.json"))
     x = read_audio(a.file)
-    n = a.slots or -(-len(x) // features.SLOT) + net.c.delay + 10
+    n = a.slots or -(-len(x) // features.SLOT) + (a.delay or net.c.delay) + 10
     x = torch.nn.functional.pad(x, (0, max(0, n * features.SLOT - len(x))))[:n * features.SLOT]
     mel = features.slots(x[None], features.mel_filters())[0]
     pictures = {int(p.split(":", 1)[0]): features.patches(read_ppm(p.split(":", 1)[1])[None])[0] for p in a.picture}
     on = (True, bool(a.to), a.describe)
-    ids, logits, acts, _ = run(net, mel, conditions(net.c, a.plain, a.to), on, pictures, tok.encode(a.prefix))
+    ids, logits, acts, _ = run(net, mel, conditions(net.c, a.plain, a.to, a.language, a.delay), on, pictures, tok.encode(a.prefix))
     for i, lane in enumerate(net.c.lanes):
         if on[i]:
             if a.times:

@@ -22,7 +22,8 @@ def main():
     randomise(net, 2)
     b, t = 2, 40
     mel, prev = torch.randn(b, t, 640), torch.randint(0, c.vocab, (b, t, len(c.lanes)))
-    cond = torch.tensor([[1., 0, 1], [0, 1, 0]])
+    cond = torch.zeros(b, len(c.conds))
+    cond[0, 0] = cond[0, 2] = cond[1, 1] = 1
     worst = 0.0
     for pictures, prefix_len in ((0, 0), (3, 0), (3, 5), (4, 6)):
         when = torch.tensor([[3, 9, 30, 36], [3, 9, 30, 36]])[:, :pictures]

@@ -148,12 +148,22 @@ def dequantise(tensors, name):
     return torch.from_numpy(a.reshape(a.shape[0], -1))
 
 
+def load_into(net, folder):
+    """Copies the folder's (dequantised) weights into net; those of another shape are left as they are, and counted."""
+    tensors, state, other = load_tensors(os.path.join(folder, "model.safetensors")), net.state_dict(), 0
+    with torch.no_grad():
+        for p, i, rows, name in names(net.c):
+            to = part(state[p], i, rows)
+            if name in tensors and dequantise(tensors, name).shape == to.shape:
+                to.copy_(dequantise(tensors, name))
+            else:
+                other += 1
+    return other
+
+
 def load_folder(folder):
     """An M3 with the folder's (dequantised) weights, f32."""
-    c = m3.config(os.path.join(folder, "config.json"))
-    net, tensors = m3.M3(c).eval(), load_tensors(os.path.join(folder, "model.safetensors"))
-    state = net.state_dict()
-    with torch.no_grad():
-        for p, i, rows, name in names(c):
-            part(state[p], i, rows).copy_(dequantise(tensors, name))
+    net = m3.M3(m3.config(os.path.join(folder, "config.json"))).eval()
+    if load_into(net, folder):
+        raise ValueError(f"{folder}: tensors are missing or of another shape than config.json says")
     return net
