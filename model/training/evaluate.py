@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Held-out tests, greedy and streaming: word error rate, BLEU, names with and without a glossary, nouns of pictures, tags
+"""Held-out tests, greedy and streaming: word error rate, BLEU, names with and without a glossary, facts of pictures, tags
 of sounds, words in silence, noise and music.
 
-evaluate.py MODEL DATA SYNTH ESPEAK_DATA PLACES [--icons FILE] [--sounds FOLDER] [--rows N] [--sets a,b,..]
+evaluate.py MODEL DATA SYNTH ESPEAK_DATA PLACES [--pictures FILE] [--sounds FOLDER] [--rows N] [--sets a,b,..]
             [--delays 3,5,10] [--detect]       runs a model folder; --detect does not tell it the language"""
 import argparse
 import os
@@ -18,6 +18,7 @@ import torch
 import features
 import m3
 import pictures
+import scenes
 import sounds
 import speech
 import texts
@@ -189,32 +190,19 @@ def recall(net, tok, s, names, glossary):
     return 100 * hit / max(1, total), total
 
 
-def describe(net, tok, atlas, wave, say, seed=9):
-    """Noun recall and precision over new compositions and backgrounds, with speech going on."""
-    b, names, rng = len(wave), pictures.names(), random.Random(seed)
-    when, views, truth = (10, 70, 130, 190), {}, [[] for _ in range(b)]
-    g = torch.Generator().manual_seed(seed)
-    for w in when:
-        icons = torch.full((b, pictures.MOST), -1)
-        for i in range(b):
-            pick = rng.sample(range(len(names)), rng.choice([1, 1, 2, 3]))
-            icons[i, :len(pick)] = torch.tensor(pick)
-            truth[i].append(pick)
-        torch.manual_seed(seed + w)
-        seeds = torch.randint(0, 1 << 16, (b,), generator=g)
-        views[w] = features.patches(pictures.paint(atlas, icons.to(atlas.device), seeds.to(atlas.device)))
-    ids = greedy(net, wave, ("caption", "description"), ("style:cased", "in:en"), views=views)
-    hit = said = total = 0
-    for i in range(b):
-        for k, w in enumerate(when):
-            text = " " + tok.decode(ids["description"][i, w:w + 60].tolist()).lower().rstrip(".").replace(",", "") + " "
-            want = [names[x].lower() for x in truth[i][k]]
-            hit += sum(f" {n} " in text for n in want)
-            said += len(re.findall(r" an? ", text))
-            total += len(want)
-            if i == 0:
-                say(f"    {' / '.join(want)}: {text.strip()}")
-    return 100 * hit / max(1, total), 100 * min(1.0, hit / max(1, said)), total
+def describe(net, tok, atlas, wave, say, conds, fresh=False, seed=9, when=(10, 60, 110, 170)):
+    """Facts of made-up scenes told, in drawings, photographs and letters that training has not seen, while someone speaks;
+    fresh: nouns too. All rows run in step, so the pictures come when `when` says."""
+    b, views = len(wave), {}
+    at, spec, said = pictures.test_set(atlas.names, seed, 8 * b, T, len(when), fresh)
+    rows = np.flatnonzero((at < T).all(1))[:b]
+    for k, t in enumerate(when):
+        painted = pictures.paint(atlas, torch.from_numpy(spec[rows, k]).float().to(atlas.icons.device))
+        views[t] = features.patches(painted)
+    hyps = [tok.decode(r) for r in greedy(net, wave[:len(rows)], ("caption", "description"), conds, views=views)["description"].tolist()]
+    wanted = [" ".join(text for _, text in said[i]) for i in rows]
+    say(f"    {wanted[0]}\n    {hyps[0]}")
+    return pictures.score(pictures.Grammar(scenes.rows()), hyps, wanted)
 
 
 def tags(net, tok, clips, names):
@@ -246,6 +234,8 @@ def silence(net, tok, names, seed=3):
 def everything(net, tok, sets, atlas, say, rows=None, only=None, extra=(), detect=False):
     """extra: further conditions, as delay:10; detect: the language is not told."""
     net.eval()
+    if not any(x.startswith("delay:") for x in extra):
+        extra = (*extra, f"delay:{net.c.delay}")
     go = lambda n: only is None or n in only
     cut = lambda s: Set(s.waves[:rows], s.said[:rows], s.translated[:rows], s.lang, s.target)
     cond = lambda lang, style="style:cased": (style, *extra, *(() if detect else ("in:" + lang,)))
@@ -266,8 +256,10 @@ def everything(net, tok, sets, atlas, say, rows=None, only=None, extra=(), detec
         a, b = (recall(net, tok, s, cond("en"), x) for x in (False, True))
         say(f"EVAL names: recall {a[0]:.1f} % without a glossary, {b[0]:.1f} % with it, of {a[1]} names")
     if atlas is not None and "en" in sets and go("pictures"):
-        r, p, n = describe(net, tok, atlas, sets["en"].waves[:rows or 40], say)
-        say(f"EVAL pictures: noun recall {r:.1f} %, precision {p:.1f} % over {n} nouns")
+        for fresh in (False, True):
+            got = describe(net, tok, atlas, sets["en"].waves[:rows or 40], say, cond("en"), fresh)
+            say(f"EVAL pictures{', new nouns' if fresh else ''}: facts told, told right: " +
+                ", ".join(f"{k} {100 * r:.0f} %, {100 * p:.0f} % of {n}" for k, (r, p, n) in got.items()))
     if "sounds" in sets and go("sounds"):
         got, pace = tags(net, tok, [x for i, x in enumerate(sets["sounds"]) if rows is None or i % 8 < rows], cond("en"))
         say("EVAL sounds: right tag, another tag: " + ", ".join(f"{k} {b}/{n}, {c}/{n}" for k, (n, b, c) in got.items()))
@@ -284,7 +276,7 @@ def main():
     a = argparse.ArgumentParser()
     for x in ("model", "data", "synth", "espeak_data", "places"):
         a.add_argument(x)
-    a.add_argument("--icons")
+    a.add_argument("--pictures", help="held-out drawings of drawings.py")
     a.add_argument("--sounds")
     a.add_argument("--rows", type=int)
     a.add_argument("--sets", help=f"of {','.join(SETS)}")
@@ -298,7 +290,7 @@ def main():
     net, tok = weights.load_folder(a.model).to(dev), tokens.Tokenizer(os.path.join(a.model, "tokenizer.json"))
     with tempfile.TemporaryDirectory() as work:
         sets = make_sets(a.data, a.places, a.synth, a.espeak_data, work, only, a.sounds)
-    atlas = pictures.load_atlas(a.icons).to(dev) if a.icons else None
+    atlas = pictures.load(a.pictures).to(dev) if a.pictures else None
     for d in a.delays.split(",") if a.delays else [None]:
         if d:
             print(f"== delay {d} slots")
