@@ -62,7 +62,7 @@ def engine_ends(labels, durations, ends):
     """Ends by Festival's clock (s) -> by hts_engine's (ms): the phone that ends there, and when it ends now."""
     was = [int(line.split()[1]) / 1e7 for line in open(labels) if line.strip()]
     now = {}                                              # the last state of each phone, in order
-    k, name = -1, None
+    k = -1
     for line in open(durations):
         _, end, state = line.split()
         if state.endswith("[2]") or "[" not in state:
