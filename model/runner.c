@@ -41,8 +41,12 @@ static enum lvx_status host_tables(struct lvx_runner *r, struct lvx_error *err)
 {
 	const struct lvx_config *c = &r->model->config;
 	r->order = calloc(r->n_rows, sizeof(*r->order));
+	r->rows = calloc(r->n_rows, sizeof(*r->rows));
+	r->next = calloc(r->n_rows, sizeof(*r->next));
+	r->seen = calloc(r->n_rows, sizeof(*r->seen));
+	r->items = calloc(r->n_rows, sizeof(*r->items));
 	r->rope_freq = calloc(c->rotary_dim / 2, sizeof(*r->rope_freq));
-	if (!r->order || !r->rope_freq)
+	if (!r->order || !r->rows || !r->next || !r->seen || !r->items || !r->rope_freq)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < c->rotary_dim / 2; i++)
 		r->rope_freq[i] = pow(c->rope_theta, -2.0 * i / c->rotary_dim);
@@ -101,6 +105,15 @@ static enum lvx_status warm_up(struct lvx_runner *r, struct lvx_error *err)
 	return LVX_OK;
 }
 
+static bool is_quantised(const struct lvx_model *m)
+{
+	for (uint32_t i = 0; i < m->graph.n_weights; i++)
+		if (m->graph.weights[i].rows && !m->graph.weights[i].exact &&
+			m->graph.weights[i].data->dtype == LVX_DTYPE_F32)
+			return false;
+	return true;
+}
+
 static enum lvx_status build(
 	struct lvx_runner *r, const struct lvx_runner_params *params, struct lvx_error *err)
 {
@@ -109,6 +122,11 @@ static enum lvx_status build(
 		st = lvx_vk_create(&r->vk, params->device, params->validation, err);
 	if (st == LVX_OK && params->gpu_kernels)
 		r->vk->is_cpu = false;
+	if (st == LVX_OK && params->plain_products)
+		r->vk->coop = false;
+	/* Quantised weights are coarser than f16; exact ones are for exact results. */
+	if (st == LVX_OK)
+		r->half_cache = !r->vk->is_cpu && is_quantised(r->model);
 	if (st == LVX_OK)
 		st = lvx_runner_pack(r, err);
 	if (st == LVX_OK)
@@ -164,6 +182,7 @@ static void destroy_vk(struct lvx_runner *r)
 	lvx_vk_buffer_destroy(r->vk, &r->memory);
 	lvx_vk_buffer_destroy(r->vk, &r->scratch);
 	lvx_vk_buffer_destroy(r->vk, &r->upload);
+	lvx_vk_buffer_destroy(r->vk, &r->inputs);
 	lvx_vk_buffer_destroy(r->vk, &r->readback);
 }
 
@@ -180,6 +199,10 @@ void lvx_runner_destroy(struct lvx_runner *r)
 	free(r->kv_layers);
 	free(r->sets);
 	free(r->order);
+	free(r->rows);
+	free(r->next);
+	free(r->seen);
+	free(r->items);
 	free(r->rope_freq);
 	free(r);
 }

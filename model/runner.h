@@ -35,6 +35,7 @@ struct lvx_runner_params {
 	uint32_t max_positions; /* of one batch; 0: enough for every row's slot and some pictures */
 	bool validation;        /* ask for the Vulkan validation layer */
 	bool gpu_kernels;       /* also where the device is a CPU: for tests of them */
+	bool plain_products;    /* no cooperative matrices: the same, to compare */
 };
 
 enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_model *model,

@@ -45,16 +45,16 @@ static bool run_ok(const struct lvx_runner *r, const struct lvx_run *run)
 static enum lvx_status sort_runs(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs)
 {
 	static const enum lvx_run_kind order[] = {LVX_RUN_SLOT, LVX_RUN_PICTURE, LVX_RUN_PREFIX};
-	bool seen[LVX_ROWS_MAX] = {false};
 	uint64_t total = 0;
 	uint32_t at = 0;
 	if (n_runs == 0 || n_runs > r->n_rows)
 		return LVX_EINVAL;
 	memset(&r->shape, 0, sizeof(r->shape));
+	r->batch++;
 	for (uint32_t i = 0; i < n_runs; i++) {
-		if (!run_ok(r, &runs[i]) || seen[runs[i].row])
+		if (!run_ok(r, &runs[i]) || r->seen[runs[i].row] == r->batch)
 			return LVX_EINVAL;
-		seen[runs[i].row] = true;
+		r->seen[runs[i].row] = r->batch;
 		total += runs[i].n;
 		uint32_t *counts[] = {[LVX_RUN_SLOT] = &r->shape.n_slots,
 			[LVX_RUN_PICTURE] = &r->shape.n_patches,

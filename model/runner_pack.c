@@ -109,9 +109,9 @@ static bool locate(const struct part *parts, uint32_t n, enum stacking how, uint
 	return false;
 }
 
-/* Copies one packed row into its tile. */
-static void pack_row(uint8_t *out, float *scales, const struct part *parts, uint32_t n,
-	enum stacking how, uint32_t row, uint32_t cols)
+/* Copies one packed row into its tile. half_scales: they stay f16, else f32. */
+static void pack_row(uint8_t *out, uint8_t *scales, bool half_scales, const struct part *parts,
+	uint32_t n, enum stacking how, uint32_t row, uint32_t cols)
 {
 	uint32_t part = 0, part_row = 0;
 	if (!locate(parts, n, how, row, &part, &part_row))
@@ -125,9 +125,15 @@ static void pack_row(uint8_t *out, float *scales, const struct part *parts, uint
 		const uint8_t *from = p->data + part_row * p->row_bytes;
 		for (size_t u = 0; u < p->row_bytes / UNIT; u++, unit++)
 			memcpy(out + unit * TILE * UNIT, from + u * UNIT, UNIT);
-		for (uint32_t b = 0; p->scale && b < p->cols / 32; b++, block++)
-			scales[(row / TILE * blocks + block) * TILE + row % TILE] =
-				half(p->scale + ((size_t)part_row * (p->cols / 32) + b) * 2);
+		for (uint32_t b = 0; p->scale && b < p->cols / 32; b++, block++) {
+			const uint8_t *bits = p->scale + ((size_t)part_row * (p->cols / 32) + b) * 2;
+			size_t to = (row / TILE * blocks + block) * TILE + row % TILE;
+			float value = half(bits);
+			if (half_scales)
+				memcpy(scales + 2 * to, bits, 2);
+			else
+				memcpy(scales + 4 * to, &value, 4);
+		}
 	}
 }
 
@@ -141,7 +147,7 @@ static enum lvx_status pack_matrix(struct lvx_runner *r, struct blob *blob, stru
 		.n_groups = n_groups, .cols = w[ids[0]].cols, .gated = how == STACK_GATED};
 	m->format = stored_format(&w[ids[0]]);
 	for (uint32_t i = 0; i < n * n_groups; i++)
-		if (stored_format(&w[ids[i]]) != m->format)
+		if (w[ids[i]].exact || stored_format(&w[ids[i]]) != m->format)
 			m->format = LVX_FMT_F32;
 	for (uint32_t i = 0; i < n; i++) {
 		m->rows += how == STACK_COLS && i > 0 ? 0 : w[ids[i]].rows;
@@ -158,8 +164,9 @@ static enum lvx_status pack_matrix(struct lvx_runner *r, struct blob *blob, stru
 			"%s: '%s' needs a buffer of %zu MiB; the device allows %u MiB",
 			r->model->info.name, w[ids[0]].name, w_bytes * n_groups >> 20,
 			r->vk->limits.maxStorageBufferRange >> 20);
+	size_t scale_bytes = r->vk->is_cpu ? 4 : 2;
 	if (!blob_add(blob, w_bytes * n_groups, &m->weights) ||
-		!blob_add(blob, scaled ? s_floats * n_groups * 4 : 4, &m->scales))
+		!blob_add(blob, scaled ? s_floats * n_groups * scale_bytes : 4, &m->scales))
 		return lvx_fail(err, LVX_ENOMEM, "out of memory for the weights");
 	for (uint32_t g = 0; g < n_groups; g++) {
 		struct part parts[PARTS_MAX] = {0};
@@ -171,9 +178,9 @@ static enum lvx_status pack_matrix(struct lvx_runner *r, struct blob *blob, stru
 			ok = open_part(&parts[i], from, m->format, raw);
 		}
 		uint8_t *out = blob->data + m->weights.offset + g * w_bytes;
-		float *scales = (float *)(void *)(blob->data + m->scales.offset) + g * m->s_group;
+		uint8_t *scales = blob->data + m->scales.offset + g * m->s_group * scale_bytes;
 		for (uint32_t row = 0; row < tiles * TILE && ok; row++)
-			pack_row(out, scales, parts, n, how, row, m->cols);
+			pack_row(out, scales, scale_bytes == 2, parts, n, how, row, m->cols);
 		for (uint32_t i = 0; i < n; i++)
 			free(parts[i].owned);
 		if (!ok)
@@ -220,24 +227,10 @@ static enum lvx_status pack_router(struct lvx_runner *r, struct blob *blob, stru
 	lvx_weight_id rows[4] = {o->gate, o->cross_v, o->cross_k, o->cross_q};
 	lvx_weight_id biases[2] = {o->bias, o->presence};
 	uint32_t n = o->cross_q == LVX_NO_WEIGHT ? 1 : 4;
-	const struct lvx_weight *w = r->model->graph.weights;
-	struct part parts[4] = {0};
-	size_t n_rows = 0, cols = w[o->gate].cols;
-	bool ok = true;
-	for (uint32_t i = 0; i < n && ok; i++) {
-		ok = open_part(&parts[i], &w[rows[i]], LVX_FMT_F32, false);
-		n_rows += w[rows[i]].rows;
-	}
-	size_t tiles = (n_rows + TILE - 1) / TILE;
-	uint8_t *out =
-		ok ? blob_add(blob, tiles * TILE * cols * sizeof(float), &layer->router) : NULL;
-	for (uint32_t row = 0; row < tiles * TILE && out; row++)
-		pack_row(out, NULL, parts, n, STACK_ROWS, row, (uint32_t)cols);
-	for (uint32_t i = 0; i < n; i++)
-		free(parts[i].owned);
-	if (!out || !pack_floats(r, blob, &layer->router_bias, biases, n == 1 ? 1 : 2, 0.0f))
-		return no_memory(err);
-	return LVX_OK;
+	enum lvx_status st = pack_matrix(r, blob, &layer->router, rows, n, 1, STACK_ROWS, err);
+	if (st == LVX_OK && !pack_floats(r, blob, &layer->router_bias, biases, n == 1 ? 1 : 2, 0.0f))
+		st = no_memory(err);
+	return st;
 }
 
 static enum lvx_status pack_experts(struct lvx_runner *r, struct blob *blob,
@@ -368,9 +361,9 @@ static enum lvx_status finish_blob(
 	st = lvx_vk_upload(r->vk, b, blob->data, blob->len, err);
 	if (layer) {
 		struct lvx_view *views[] = {&layer->norm1, &layer->norm2, &layer->q_norm,
-			&layer->k_norm, &layer->router, &layer->router_bias};
+			&layer->k_norm, &layer->router_bias};
 		struct lvx_matrix *matrices[] = {&layer->qkv, &layer->out, &layer->up, &layer->down,
-			&layer->expert_up, &layer->expert_down};
+			&layer->expert_up, &layer->expert_down, &layer->router};
 		for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
 			set_buffer(views[i], b->buffer);
 		for (size_t i = 0; i < sizeof(matrices) / sizeof(matrices[0]); i++)

@@ -12,6 +12,9 @@
 #include "embed_spv.h"
 #include "group_spv.h"
 #include "linear_spv.h"
+#include "matmul_spv.h"
+#include "matmul_cm_spv.h"
+#include "matvec_spv.h"
 #include "memory_spv.h"
 #include "norm_spv.h"
 #include "rope_spv.h"
@@ -19,9 +22,10 @@
 
 enum { ALIGN = 256 };
 /* Of the attention: keys of a chunk, bytes of their scores, queries of a work group. */
-enum { CHUNK_MAX = 512, SCORES_MAX = 16384, QUERIES_MAX = 4, N_MAX = 16 };
+enum { CHUNK_MAX = 512, SCORES_MAX = 12288, QUERIES_MAX = 4, N_MAX = 16 };
+enum { MATVEC_GROUP = 128, MATMUL_GROUP = 256, MATMUL_SHARED = 40960, SORT_GROUP = 256 };
 
-const uint32_t lvx_tile_positions[LVX_TILES] = {1, 4, 8};
+const uint32_t lvx_tile_positions[LVX_TILES] = {1, 4, 8, 32, 64, 128};
 
 /* ---- buffers ---- */
 
@@ -67,8 +71,10 @@ static enum lvx_status upload_buffers(struct lvx_runner *r, struct lvx_error *er
 		{&r->v.patches, p * r->image.cols},
 		{&r->v.tokens, p * d},
 	};
-	enum lvx_status st = carve(
-		r, &r->upload, list, sizeof(list) / sizeof(list[0]), LVX_VK_UPLOAD, "inputs", err);
+	size_t n = sizeof(list) / sizeof(list[0]);
+	enum lvx_status st = carve(r, &r->upload, list, n, LVX_VK_UPLOAD, "inputs", err);
+	if (st == LVX_OK && !r->vk->is_cpu)
+		st = carve(r, &r->inputs, list, n, LVX_VK_DEVICE, "inputs", err);
 	const struct wanted back[] = {
 		{&r->v.best, r->max_items * sizeof(struct lvx_best) / 4},
 		{&r->v.activity, s * 4},
@@ -104,6 +110,7 @@ static enum lvx_status scratch_buffers(struct lvx_runner *r, struct lvx_error *e
 		{&r->v.heads, r->max_items * d},
 		{&r->v.lane_heads, r->max_items * d},
 		{&r->v.logits, (VkDeviceSize)r->max_items * c->vocab},
+		{&r->v.routed, r->vk->is_cpu ? 0 : p * 2 * (c->n_experts + c->router_dim)},
 	};
 	return carve(r, &r->scratch, list, sizeof(list) / sizeof(list[0]), LVX_VK_DEVICE,
 		"activations", err);
@@ -112,7 +119,8 @@ static enum lvx_status scratch_buffers(struct lvx_runner *r, struct lvx_error *e
 static enum lvx_status state_buffers(struct lvx_runner *r, struct lvx_error *err)
 {
 	const struct lvx_config *c = &r->model->config;
-	VkDeviceSize keys = (VkDeviceSize)r->n_rows * r->key_cap * c->n_kv_heads * c->head_dim;
+	VkDeviceSize keys = (VkDeviceSize)r->n_rows * r->key_cap * c->n_kv_heads * c->head_dim /
+			    (r->half_cache ? 2 : 1);
 	struct wanted list[LVX_LAYERS_MAX];
 	r->kv_layers = calloc((size_t)c->n_layers * 2, sizeof(*r->kv_layers));
 	if (!r->kv_layers)
@@ -163,21 +171,37 @@ static bool uses_format(const struct lvx_runner *r, enum lvx_format f)
 	return false;
 }
 
+/* The product of one format for t's number of positions. */
+static enum lvx_status linear_pipeline(
+	struct lvx_runner *r, uint32_t f, uint32_t t, struct lvx_error *err)
+{
+	uint32_t np = lvx_tile_positions[t];
+	uint32_t cpu[] = {r->group, f, np, r->tile_rows};
+	uint32_t few[] = {MATVEC_GROUP, f, np, MATVEC_GROUP, true};
+	/* 32 positions leave room in shared memory for more columns at a time */
+	uint32_t shared = r->vk->limits.maxComputeSharedMemorySize;
+	uint32_t many[] = {MATMUL_GROUP, f, np, np == 32 && shared >= MATMUL_SHARED ? 128 : 64, true};
+	if (r->vk->is_cpu)
+		return t > LVX_TILE_FEW ? LVX_OK
+					: lvx_vk_pipeline(r->vk, &r->linear[f][t], linear_spv,
+						  sizeof(linear_spv), cpu, 4, "linear", err);
+	if (t <= LVX_TILE_FEW)
+		return lvx_vk_pipeline(r->vk, &r->linear[f][t], matvec_spv, sizeof(matvec_spv), few,
+			5, "matvec", err);
+	if (f == LVX_FMT_F32 || t > r->max_tile) /* floats do not go through f16 */
+		return LVX_OK;
+	return lvx_vk_pipeline(r->vk, &r->linear[f][t], r->vk->coop ? matmul_cm_spv : matmul_spv,
+		r->vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), many, 5, "matmul", err);
+}
+
 static enum lvx_status linear_pipelines(struct lvx_runner *r, struct lvx_error *err)
 {
-	for (uint32_t f = 0; f < LVX_FMTS; f++) {
-		if (!uses_format(r, (enum lvx_format)f))
-			continue;
-		for (uint32_t t = 0; t < LVX_TILES; t++) {
-			uint32_t spec[] = {
-				r->group, f, lvx_tile_positions[t], r->tile_rows, r->vk->is_cpu};
-			enum lvx_status st = lvx_vk_pipeline(r->vk, &r->linear[f][t], linear_spv,
-				sizeof(linear_spv), spec, 5, "linear", err);
-			if (st != LVX_OK)
-				return st;
-		}
-	}
-	return LVX_OK;
+	enum lvx_status st = LVX_OK;
+	for (uint32_t f = 0; f < LVX_FMTS; f++)
+		for (uint32_t t = 0; t < LVX_TILES && st == LVX_OK; t++)
+			if (uses_format(r, (enum lvx_format)f) || (f == LVX_FMT_F32 && !r->vk->is_cpu))
+				st = linear_pipeline(r, f, t, err);
+	return st;
 }
 
 static bool power_of_two(uint32_t n)
@@ -200,6 +224,12 @@ static enum lvx_status check_shapes(const struct lvx_runner *r, struct lvx_error
 	return LVX_OK;
 }
 
+/* Invocations for so many vec4s. */
+static uint32_t wide_group(uint32_t n)
+{
+	return n >= 512 ? 256 : n >= 128 ? 128 : LVX_VK_GROUP;
+}
+
 static uint32_t chunk_of(uint32_t n_queries)
 {
 	uint32_t chunk = CHUNK_MAX;
@@ -213,22 +243,27 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 	const struct lvx_config *c = &r->model->config;
 	uint32_t group = c->n_heads / c->n_kv_heads, cpu = r->vk->is_cpu;
 	r->tile_rows = cpu ? 4 : 2;
-	r->group = cpu ? 8 : LVX_VK_GROUP;
+	r->group = cpu ? 8 : wide_group(c->hidden / 4);
+	r->max_tile = r->vk->limits.maxComputeSharedMemorySize >= MATMUL_SHARED ? LVX_TILES - 1
+										: LVX_TILES - 2;
 	r->patch_queries = QUERIES_MAX;
 	while (r->n_patches % r->patch_queries || r->patch_queries * group > N_MAX)
 		r->patch_queries /= 2;
 	uint32_t plain[] = {r->group};
-	uint32_t rope[] = {LVX_VK_GROUP, c->head_dim / 4, c->rotary_dim / 8};
-	uint32_t attention[] = {LVX_VK_GROUP, c->head_dim / 4, group, chunk_of(group), 1};
-	uint32_t patches[] = {LVX_VK_GROUP, c->head_dim / 4, group,
-		chunk_of(group * r->patch_queries), r->patch_queries};
+	uint32_t rope[] = {LVX_VK_GROUP, c->head_dim / 4, c->rotary_dim / 8, r->half_cache};
+	uint32_t wide = group <= 8 ? 128 : 64;
+	uint32_t attention[] = {wide, c->head_dim / 4, group, chunk_of(group), 1, wide, r->half_cache};
+	uint32_t patch_n = group * r->patch_queries, patch_wide = patch_n <= 8 ? 128 : 64;
+	uint32_t patches[] = {patch_wide, c->head_dim / 4, group, chunk_of(patch_n),
+		r->patch_queries, patch_wide, r->half_cache};
 	uint32_t attention8[] = {8, c->head_dim / 4, group, 1};
 	uint32_t patches8[] = {8, c->head_dim / 4, group, r->patch_queries};
 	const uint32_t *code = cpu ? attention8_spv : attention_spv;
 	size_t bytes = cpu ? sizeof(attention8_spv) : sizeof(attention_spv);
-	uint32_t n = cpu ? 4 : 5;
-	uint32_t router[] = {r->group, c->n_experts, c->router_dim, c->top_k, cpu};
-	uint32_t sort[] = {r->group, c->n_experts};
+	uint32_t n = cpu ? 4 : 7;
+	uint32_t router[] = {cpu ? r->group : LVX_VK_GROUP, c->n_experts, c->router_dim, c->top_k, cpu};
+	uint32_t sort[] = {cpu ? r->group : SORT_GROUP, c->n_experts};
+	uint32_t small[] = {cpu ? r->group : 64};
 	const struct {
 		VkPipeline *out;
 		const uint32_t *code;
@@ -239,13 +274,13 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 	} list[] = {
 		{&r->embed_p, embed_spv, sizeof(embed_spv), plain, 1, "embed"},
 		{&r->norm_p, norm_spv, sizeof(norm_spv), plain, 1, "norm"},
-		{&r->rope_p, rope_spv, sizeof(rope_spv), rope, 3, "rope"},
+		{&r->rope_p, rope_spv, sizeof(rope_spv), rope, 4, "rope"},
 		{&r->attention_p, code, bytes, cpu ? attention8 : attention, n, "attention"},
 		{&r->attention_patches_p, code, bytes, cpu ? patches8 : patches, n, "attention"},
 		{&r->router_p, router_spv, sizeof(router_spv), router, 5, "router"},
 		{&r->memory_p, memory_spv, sizeof(memory_spv), plain, 1, "memory"},
 		{&r->group_p, group_spv, sizeof(group_spv), sort, 2, "group"},
-		{&r->argmax_p, argmax_spv, sizeof(argmax_spv), plain, 1, "argmax"},
+		{&r->argmax_p, argmax_spv, sizeof(argmax_spv), small, 1, "argmax"},
 	};
 	enum lvx_status st = check_shapes(r, err);
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]) && st == LVX_OK; i++)
@@ -303,13 +338,14 @@ static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 	MAKE_SET(&s->out, MATRIX(y->out), &r->v.attention, &r->v.out, &r->v.list);
 	MAKE_SET(&s->up, MATRIX(y->up), &r->v.h, &r->v.unit, &r->v.list);
 	MAKE_SET(&s->down, MATRIX(y->down), &r->v.unit, &r->v.sum, &r->v.list);
-	if (!y->moe) {
-		MAKE_SET(&s->norm2, &r->v.pos, &r->v.x, &r->v.out, &r->v.expert_sum, &r->v.share,
-			&y->norm2, &r->v.h, &r->activity, &r->v.activity);
+	MAKE_SET(&s->norm2, &r->v.pos, &r->v.x, &r->v.out, &r->v.expert_sum, &r->v.share, &y->norm2,
+		&r->v.h, &r->activity, &r->v.activity);
+	if (!y->moe)
 		return result;
-	}
-	MAKE_SET(&s->router, &r->v.pos, &r->v.runs, &r->v.x, &r->v.out, &y->norm2, &r->v.h,
-		&y->router, &y->router_bias, &y->memory, &r->v.kvh, &r->v.choice, &r->v.share);
+	MAKE_SET(&s->route, MATRIX(y->router), &r->v.h, &r->v.routed, &r->v.list);
+	MAKE_SET(&s->router, &r->v.pos, &r->v.runs, &r->v.x,
+		r->vk->is_cpu ? &r->v.out : &r->v.routed, &y->norm2, &r->v.h, &y->router.weights,
+		&y->router_bias, &y->memory, &r->v.kvh, &r->v.choice, &r->v.share);
 	MAKE_SET(&s->memory, &r->v.runs, &r->v.kvh, &y->memory);
 	MAKE_SET(&s->group, &r->v.choice, &r->v.list, &r->v.dispatch);
 	MAKE_SET(&s->expert_up, MATRIX(y->expert_up), &r->v.h, &r->v.expert_unit, &r->v.list);
@@ -324,7 +360,7 @@ static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 
 enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err)
 {
-	uint32_t n_layers = r->model->config.n_layers, n = 8 + n_layers * 15;
+	uint32_t n_layers = r->model->config.n_layers, n = 8 + n_layers * 16;
 	VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, n * LVX_VK_BINDINGS};
 	VkDescriptorPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
 		.maxSets = n,

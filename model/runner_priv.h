@@ -11,7 +11,11 @@
 #include "model/runner.h"
 #include "model/vk_device.h"
 
-enum { LVX_ROWS_MAX = 256, LVX_SHAPES = 16, LVX_TILES = 3 };
+enum { LVX_ROWS_MAX = 16384, LVX_SHAPES = 64 };
+
+/* The kernels of a product by how many positions one takes: linear.comp or matvec.comp up to
+ * LVX_TILE_FEW, matmul.comp beyond. */
+enum { LVX_TILE_FEW = 2, LVX_TILES = 6 };
 
 /* A part of a buffer, as a descriptor binds it. */
 struct lvx_view {
@@ -23,14 +27,14 @@ enum lvx_format { LVX_FMT_F32, LVX_FMT_F16, LVX_FMT_I8, LVX_FMT_Q4, LVX_FMTS };
 
 /*
  * A matrix, or one for each expert or lane ("group"), packed: rows in tiles of
- * 8, in a tile 16 bytes of each row in turn; scales [tile][block of 32][8] f32.
+ * 8, in a tile 16 bytes of each row in turn; scales [tile][block of 32][8] f32, on GPUs f16.
  */
 struct lvx_matrix {
 	struct lvx_view weights, scales;
 	enum lvx_format format;
 	uint32_t rows, cols; /* of one group; gated: gate and up rows, tiles alternating */
 	uint32_t n_groups;
-	uint32_t w_group, s_group; /* distance of groups: 16-byte units, floats */
+	uint32_t w_group, s_group; /* distance of groups: 16-byte units, scales */
 	bool gated;
 };
 
@@ -39,7 +43,8 @@ struct lvx_layer {
 	struct lvx_matrix qkv, out;
 	struct lvx_matrix up, down;               /* dense, or shared expert */
 	struct lvx_matrix expert_up, expert_down; /* moe */
-	struct lvx_view router, router_bias;      /* [W; V; K; Q] packed f32; bias, presence */
+	struct lvx_matrix router;                 /* [W; V; K; Q] packed f32 */
+	struct lvx_view router_bias;              /* bias, presence */
 	struct lvx_view k_cache, v_cache, memory; /* [rows]... */
 	bool moe;
 	float alpha, limit;
@@ -88,7 +93,7 @@ struct lvx_recorded {
 
 /* A descriptor set for each dispatch of the plan. */
 struct lvx_layer_sets {
-	VkDescriptorSet norm1, qkv, rope, attention, out, router, memory, group;
+	VkDescriptorSet norm1, qkv, rope, attention, out, route, router, memory, group;
 	VkDescriptorSet norm2, up, down, expert_up, expert_down, expert_up_direct,
 		expert_down_direct;
 };
@@ -100,8 +105,10 @@ struct lvx_runner {
 	uint32_t key_cap;       /* keys of a row */
 	uint32_t n_patches;     /* of a picture */
 	uint32_t nm;            /* floats of a modality memory */
-	uint32_t group;         /* invocations of a work group, where a kernel doesn't want 32 */
+	uint32_t group;         /* invocations of a work group that takes a position */
 	uint32_t tile_rows;     /* rows of a matrix that one invocation takes */
+	uint32_t max_tile;      /* of the products: what fits into shared memory */
+	bool half_cache;        /* keys and values are f16 */
 	uint32_t patch_queries; /* patches that one work group of the attention takes */
 
 	/* weights */
@@ -113,13 +120,14 @@ struct lvx_runner {
 	float *conditions; /* [n_conditions][D], host */
 
 	/* state and scratch on the device */
-	struct lvx_vk_buffer kv, memory, scratch, upload, readback;
+	struct lvx_vk_buffer memory, scratch, upload, readback;
+	struct lvx_vk_buffer inputs; /* what upload is copied to, where the host shares no memory */
 	struct lvx_vk_buffer *kv_layers; /* 2 a layer: keys, values */
 	struct {
 		struct lvx_view pos, runs, rope, cond, mel, lane_tokens, patches, tokens;
 		struct lvx_view audio, lanes, image, x, h, qkv, q, attention, out, unit,
 			expert_unit, sum, expert_sum, kvh, choice, share, list, dispatch, heads,
-			lane_heads, logits;
+			lane_heads, logits, routed;
 		struct lvx_view best, activity;
 	} v;
 
@@ -136,10 +144,12 @@ struct lvx_runner {
 	VkFence fence;
 
 	/* rows and the batch in hand */
-	struct lvx_row rows[LVX_ROWS_MAX];
-	struct lvx_row next[LVX_ROWS_MAX];           /* as they will be if the step succeeds */
-	uint32_t *order;                             /* [max runs] the batch's runs, slots first */
-	uint32_t items[LVX_ROWS_MAX][LVX_LANES_MAX]; /* of run i: head item or ~0 */
+	struct lvx_row *rows;
+	struct lvx_row *next;               /* as they will be if the step succeeds */
+	uint64_t *seen;                     /* the batch that last had a run of the row */
+	uint64_t batch;
+	uint32_t *order;                    /* [max runs] the batch's runs, slots first */
+	uint32_t (*items)[LVX_LANES_MAX];   /* of run i: head item or ~0 */
 	double *rope_freq;                           /* [rotary_dim / 2] */
 	struct lvx_shape shape;
 	bool lost;

@@ -13,6 +13,8 @@ enum {
 	MODE_PLAIN = 0,
 	MODE_DIRECT = 1,
 	MODE_GROUPED = 2,
+	MATMUL_ROWS = 64,
+	BUSY_GROUPS = 128, /* work groups of a matmul */
 };
 
 /* linear.comp's push constants. */
@@ -61,16 +63,26 @@ static void barrier(struct recorder *c)
 		&b, 0, NULL, 0, NULL);
 }
 
-static uint32_t pick_tile(uint32_t n)
-{
-	return n <= 1 ? 0 : n <= 8 ? 1 : 2;
-}
-
-static uint32_t groups_x(const struct lvx_runner *r, const struct lvx_matrix *m)
+static uint32_t groups_x(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t tile)
 {
 	uint32_t tiles = (m->rows + TILE - 1) / TILE;
-	uint32_t per = r->group / TILE * r->tile_rows;
+	uint32_t per = r->vk->is_cpu ? r->tile_rows : tile <= LVX_TILE_FEW ? 2 : MATMUL_ROWS / TILE;
 	return (tiles + per - 1) / per;
+}
+
+/* The kernel for n positions of a matrix: the widest that still keeps the device busy. */
+static uint32_t pick_tile(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t n)
+{
+	if (r->vk->is_cpu)
+		return n <= 1 ? 0 : n <= 8 ? 1 : 2;
+	uint32_t tile = 0, top = m->format == LVX_FMT_F32 ? LVX_TILE_FEW : r->max_tile;
+	while (tile < top && lvx_tile_positions[tile] < n)
+		tile++;
+	while (tile > LVX_TILE_FEW + 1 &&
+		groups_x(r, m, tile) * (n / lvx_tile_positions[tile]) < BUSY_GROUPS &&
+		n >= 2 * lvx_tile_positions[tile - 1])
+		tile--;
+	return tile;
 }
 
 static struct push_linear linear_push(const struct lvx_matrix *m, uint32_t n)
@@ -89,10 +101,10 @@ static struct push_linear linear_push(const struct lvx_matrix *m, uint32_t n)
 static void run_plain(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set,
 	const struct push_linear *push)
 {
-	uint32_t tile = pick_tile(push->n_items), np = lvx_tile_positions[tile];
+	uint32_t tile = pick_tile(c->r, m, push->n_items), np = lvx_tile_positions[tile];
 	if (push->n_items)
 		dispatch(c, c->r->linear[m->format][tile], set, push, sizeof(*push),
-			groups_x(c->r, m), (push->n_items + np - 1) / np);
+			groups_x(c->r, m, tile), (push->n_items + np - 1) / np);
 }
 
 static void linear(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set, uint32_t n)
@@ -126,7 +138,7 @@ static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptor
 		vkCmdDispatchIndirect(c->cmd, c->r->scratch.buffer,
 			c->r->v.dispatch.offset + (up ? 0 : 3 * sizeof(uint32_t)));
 	else
-		vkCmdDispatch(c->cmd, groups_x(c->r, m), push.n_items, 1);
+		vkCmdDispatch(c->cmd, groups_x(c->r, m, 0), push.n_items, 1);
 }
 
 static void norm(struct recorder *c, VkDescriptorSet set, uint32_t n, uint32_t adds, uint32_t n_act)
@@ -196,6 +208,15 @@ static void record_attention(
 	barrier(c);
 }
 
+/* The kernel for items that are spread over the experts. */
+static uint32_t expert_tile(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t items)
+{
+	if (r->vk->is_cpu)
+		return items <= 32 ? 1 : 2;
+	uint32_t tile = pick_tile(r, m, items / m->n_groups + 1);
+	return tile ? tile : 1;
+}
+
 /* The experts of the first n positions; h is ready. */
 static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 {
@@ -203,12 +224,13 @@ static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 	const struct lvx_layer *y = &r->layers[l];
 	const struct lvx_layer_sets *s = &r->sets[l];
 	bool grouped = n > DIRECT_MAX;
-	uint32_t items = n * r->model->config.top_k, tile = items <= 32 ? 1 : 2;
+	uint32_t items = n * r->model->config.top_k, tile = expert_tile(r, &y->expert_up, items);
 	struct {
 		uint32_t n_items, tile, items_at, x_up, x_down;
 	} sort = {items, lvx_tile_positions[tile],
 		(r->model->config.n_experts + r->max_positions * r->model->config.top_k) * 4,
-		groups_x(r, &y->expert_up), groups_x(r, &y->expert_down)};
+		groups_x(r, &y->expert_up, tile),
+		groups_x(r, &y->expert_down, tile)};
 	if (grouped) {
 		dispatch(c, r->group_p, s->group, &sort, sizeof(sort), 1, 1);
 		barrier(c);
@@ -248,6 +270,12 @@ static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint
 		float eps, scale;
 		uint32_t n_choose;
 	} push = {config->hidden, config->eps, config->routed_scale, go_on};
+	if (!r->vk->is_cpu) {
+		norm(c, s->norm2, n, 1, 0);
+		barrier(c);
+		linear(c, &y->router, s->route, n);
+		barrier(c);
+	}
 	dispatch(c, r->router_p, s->router, &push, sizeof(push), n, 1);
 	barrier(c);
 	if (shape->n_long_runs && r->nm) {
@@ -283,6 +311,39 @@ static void record_heads(struct recorder *c, const struct lvx_shape *shape)
 	dispatch(c, r->argmax_p, r->s.argmax, &config->vocab, sizeof(config->vocab), items, 1);
 }
 
+/* What the host wrote for this shape. */
+static void copy_inputs(struct recorder *c, const struct lvx_shape *s, uint32_t n)
+{
+	const struct lvx_runner *r = c->r;
+	const struct lvx_config *config = &r->model->config;
+	uint32_t runs = s->n_slots + s->n_long_runs;
+	const struct {
+		const struct lvx_view *view;
+		VkDeviceSize floats;
+	} list[] = {
+		{&r->v.pos, n * sizeof(struct lvx_pos) / 4},
+		{&r->v.runs, runs * sizeof(struct lvx_run_rec) / 4},
+		{&r->v.rope, (VkDeviceSize)n * config->rotary_dim},
+		{&r->v.cond, (VkDeviceSize)runs * config->hidden},
+		{&r->v.mel, (VkDeviceSize)s->n_slots * r->audio.cols},
+		{&r->v.lane_tokens, (VkDeviceSize)s->n_slots * r->lanes_in.cols},
+		{&r->v.patches, (VkDeviceSize)s->n_patches * r->image.cols},
+		{&r->v.tokens, (VkDeviceSize)s->n_tokens * config->hidden},
+	};
+	VkBufferCopy regions[sizeof(list) / sizeof(list[0])];
+	uint32_t n_regions = 0;
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (list[i].floats)
+			regions[n_regions++] = (VkBufferCopy){
+				list[i].view->offset, list[i].view->offset, 4 * list[i].floats};
+	vkCmdCopyBuffer(c->cmd, r->upload.buffer, r->inputs.buffer, n_regions, regions);
+	VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+		.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
+		.dstAccessMask = VK_ACCESS_SHADER_READ_BIT};
+	vkCmdPipelineBarrier(c->cmd, VK_PIPELINE_STAGE_TRANSFER_BIT,
+		VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &b, 0, NULL, 0, NULL);
+}
+
 static VkResult record(struct lvx_runner *r, VkCommandBuffer cmd, const struct lvx_shape *shape)
 {
 	struct recorder c = {.r = r, .cmd = cmd};
@@ -293,6 +354,8 @@ static VkResult record(struct lvx_runner *r, VkCommandBuffer cmd, const struct l
 	uint32_t n = shape->n_slots + shape->n_patches + shape->n_tokens;
 	/* The step before may still be in the caches. */
 	barrier(&c);
+	if (!r->vk->is_cpu)
+		copy_inputs(&c, shape, n);
 	record_inputs(&c, shape, n);
 	for (uint32_t l = 0; l < r->model->config.n_layers; l++)
 		record_layer(&c, shape, l, n);

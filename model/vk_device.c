@@ -241,16 +241,82 @@ static enum lvx_status choose(
 	return LVX_OK;
 }
 
+static bool has_extension(VkPhysicalDevice d, const char *name)
+{
+	uint32_t n = 0;
+	bool found = false;
+	if (vkEnumerateDeviceExtensionProperties(d, NULL, &n, NULL) != VK_SUCCESS)
+		return false;
+	VkExtensionProperties *list = calloc(n + 1, sizeof(*list));
+	if (list && vkEnumerateDeviceExtensionProperties(d, NULL, &n, list) >= 0)
+		for (uint32_t i = 0; i < n && !found; i++)
+			found = strcmp(list[i].extensionName, name) == 0;
+	free(list);
+	return found;
+}
+
+/* Whether matmul.comp may use them: f16 times f16 in f32, 16 x 16 x 16, subgroups of 32. */
+static bool has_coop(const struct lvx_vk *vk)
+{
+	VkPhysicalDeviceSubgroupProperties sub = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+	VkPhysicalDeviceProperties2 p = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &sub};
+	VkPhysicalDeviceCooperativeMatrixFeaturesNV coop = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV};
+	VkPhysicalDeviceVulkan12Features v12 = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &coop};
+	VkPhysicalDeviceFeatures2 f = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
+	PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesNV get =
+		(PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesNV)vkGetInstanceProcAddr(
+			vk->instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesNV");
+	VkCooperativeMatrixPropertiesNV list[64];
+	uint32_t n = 64;
+	if (!get || !has_extension(vk->physical, VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME))
+		return false;
+	vkGetPhysicalDeviceProperties2(vk->physical, &p);
+	vkGetPhysicalDeviceFeatures2(vk->physical, &f);
+	for (uint32_t i = 0; i < n; i++)
+		list[i] = (VkCooperativeMatrixPropertiesNV){
+			.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_NV};
+	if (!coop.cooperativeMatrix || !v12.shaderFloat16 || !v12.vulkanMemoryModel ||
+		sub.subgroupSize != 32 || get(vk->physical, &n, list) < 0)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (list[i].MSize == 16 && list[i].NSize == 16 && list[i].KSize == 16 &&
+			list[i].AType == VK_COMPONENT_TYPE_FLOAT16_NV &&
+			list[i].BType == VK_COMPONENT_TYPE_FLOAT16_NV &&
+			list[i].CType == VK_COMPONENT_TYPE_FLOAT32_NV &&
+			list[i].DType == VK_COMPONENT_TYPE_FLOAT32_NV &&
+			list[i].scope == VK_SCOPE_SUBGROUP_NV)
+			return true;
+	return false;
+}
+
 static enum lvx_status create_device(struct lvx_vk *vk, struct lvx_error *err)
 {
+	static const char *const extensions[] = {VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME};
+	vk->coop = has_coop(vk);
+	VkPhysicalDeviceCooperativeMatrixFeaturesNV coop = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV,
+		.cooperativeMatrix = VK_TRUE};
+	VkPhysicalDeviceVulkan12Features v12 = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+		.pNext = vk->coop ? &coop : NULL,
+		.shaderFloat16 = vk->coop,
+		.vulkanMemoryModel = vk->coop};
 	float priority = 1.0f;
 	VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
 		.queueFamilyIndex = vk->family,
 		.queueCount = 1,
 		.pQueuePriorities = &priority};
 	VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+		.pNext = &v12,
 		.queueCreateInfoCount = 1,
-		.pQueueCreateInfos = &queue};
+		.pQueueCreateInfos = &queue,
+		.enabledExtensionCount = vk->coop ? 1 : 0,
+		.ppEnabledExtensionNames = extensions};
 	VkResult r = vkCreateDevice(vk->physical, &info, NULL, &vk->device);
 	if (r != VK_SUCCESS)
 		return lvx_fail(err, lvx_vk_status(r), "%s: no logical device: %s", vk->info.name,

@@ -35,6 +35,7 @@ struct lvx_vk {
 	VkCommandPool pool;
 	struct lvx_device_info info;
 	bool is_cpu;
+	bool coop; /* cooperative matrices of f16, 16 x 16 x 16, in subgroups of 32 */
 	uint64_t bytes;             /* allocated on the device */
 	unsigned validation_errors; /* messages of the validation layer */
 };

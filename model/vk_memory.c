@@ -22,14 +22,12 @@ static uint32_t memory_type(const struct lvx_vk *vk, uint32_t allowed, VkMemoryP
 
 static uint32_t pick_type(const struct lvx_vk *vk, uint32_t allowed, enum lvx_vk_memory kind)
 {
-	const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
 	const VkMemoryPropertyFlags host =
 		VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
 	switch (kind) {
 	case LVX_VK_DEVICE:
-		return memory_type(vk, allowed, local, 0);
-	case LVX_VK_UPLOAD:
-		return memory_type(vk, allowed, local | host, host);
+		return memory_type(vk, allowed, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0);
+	case LVX_VK_UPLOAD: /* cached: some of it is read again while it is written */
 	case LVX_VK_READBACK:
 		break;
 	}

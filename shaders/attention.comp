@@ -13,11 +13,15 @@ layout(constant_id = 1) const uint HD4 = 16;
 layout(constant_id = 2) const uint GROUP = 3;
 layout(constant_id = 3) const uint CHUNK = 512;
 layout(constant_id = 4) const uint QP = 1;
+layout(constant_id = 5) const uint WG = 32;
+layout(constant_id = 6) const bool HALF = false; /* the caches are f16 */
 
 layout(set = 0, binding = 0) readonly buffer P { Pos pos[]; };
 layout(set = 0, binding = 1) readonly buffer Q { vec4 q[]; };
 layout(set = 0, binding = 2) readonly buffer K { vec4 k_cache[]; };
+layout(set = 0, binding = 2) readonly buffer K16 { uvec2 k_half[]; };
 layout(set = 0, binding = 3) readonly buffer V { vec4 v_cache[]; };
+layout(set = 0, binding = 3) readonly buffer V16 { uvec2 v_half[]; };
 layout(set = 0, binding = 4) writeonly buffer O { vec4 o[]; };
 
 layout(push_constant) uniform Push {
@@ -29,7 +33,12 @@ layout(push_constant) uniform Push {
 const uint N = GROUP * QP;
 
 shared float score[N][CHUNK];
-shared vec4 part[N][32];
+shared vec4 part[N][WG];
+
+vec4 from_half(uvec2 v)
+{
+	return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y));
+}
 
 void main()
 {
@@ -63,7 +72,7 @@ void main()
 			[[unroll]] for (uint g = 0; g < N; g++)
 				s[g] = 0.0;
 			[[unroll]] for (uint i = 0; i < HD4; i++) {
-				vec4 kv = k_cache[at + i * cap];
+				vec4 kv = HALF ? from_half(k_half[at + i * cap]) : k_cache[at + i * cap];
 				[[unroll]] for (uint g = 0; g < N; g++)
 					s[g] += dot(q[q_at[g] + i], kv);
 			}
@@ -94,7 +103,8 @@ void main()
 		for (uint k = sub; k < m; k += subs) {
 			uint key = base + k;
 			uint slot = key + (key < n0 ? o0 : key < n1 ? o1 : o2);
-			vec4 v = v_cache[v_at + slot * kv_heads * HD4 + dim];
+			uint at = v_at + slot * kv_heads * HD4 + dim;
+			vec4 v = HALF ? from_half(v_half[at]) : v_cache[at];
 			[[unroll]] for (uint g = 0; g < N; g++)
 				acc[g] += score[g][k] * v;
 		}

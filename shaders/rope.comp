@@ -10,6 +10,7 @@
 
 layout(constant_id = 1) const uint HD4 = 16;   /* head_dim / 4 */
 layout(constant_id = 2) const uint ROT4 = 4;   /* rotary_dim / 2 / 4 */
+layout(constant_id = 3) const bool HALF = false; /* the caches are f16 */
 
 layout(set = 0, binding = 0) readonly buffer P { Pos pos[]; };
 layout(set = 0, binding = 1) readonly buffer QKV { vec4 qkv[]; };
@@ -18,13 +19,20 @@ layout(set = 0, binding = 3) readonly buffer QN { vec4 q_norm[]; };
 layout(set = 0, binding = 4) readonly buffer KN { vec4 k_norm[]; };
 layout(set = 0, binding = 5) writeonly buffer Q { vec4 q[]; };
 layout(set = 0, binding = 6) writeonly buffer K { vec4 k_cache[]; };
+layout(set = 0, binding = 6) writeonly buffer K16 { uvec2 k_half[]; };
 layout(set = 0, binding = 7) writeonly buffer V { vec4 v_cache[]; };
+layout(set = 0, binding = 7) writeonly buffer V16 { uvec2 v_half[]; };
 
 layout(push_constant) uniform Push {
 	uint n_pos, heads, kv_heads;
 	uint cap; /* keys a row holds */
 	float eps;
 };
+
+uvec2 to_half(vec4 v)
+{
+	return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
+}
 
 void main()
 {
@@ -41,8 +49,12 @@ void main()
 	uint key = pos[p].write, row = pos[p].row;
 	if (head >= heads + kv_heads) {
 		uint at = (row * cap + key) * kv_heads * HD4 + (head - heads - kv_heads) * HD4;
-		[[unroll]] for (uint i = 0; i < HD4; i++)
-			v_cache[at + i] = v[i];
+		[[unroll]] for (uint i = 0; i < HD4; i++) {
+			if (HALF)
+				v_half[at + i] = to_half(v[i]);
+			else
+				v_cache[at + i] = v[i];
+		}
 		return;
 	}
 	float r = inversesqrt(ss / float(HD4 * 4) + eps);
@@ -59,7 +71,11 @@ void main()
 			q[(p * heads + head) * HD4 + i] = v[i];
 	} else {
 		uint at = (row * kv_heads + head - heads) * HD4 * cap + key;
-		[[unroll]] for (uint i = 0; i < HD4; i++)
-			k_cache[at + i * cap] = v[i];
+		[[unroll]] for (uint i = 0; i < HD4; i++) {
+			if (HALF)
+				k_half[at + i * cap] = to_half(v[i]);
+			else
+				k_cache[at + i * cap] = v[i];
+		}
 	}
 }

@@ -2,8 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A work group a position: x += attention's output; h = N x; the router's rows
- * [W; V; K; Q] h; the logits with the cross-modal part; the best TOP experts
- * and their shares. A slot is a run of one position: its memory is updated
+ * [W; V; K; Q] h (on a GPU matvec.comp has done all this; the rows are read); the
+ * logits with the cross-modal part; the best TOP experts and their shares. A slot is a run of one position: its memory is updated
  * here; longer runs leave [V; K] h for memory.comp.
  * Memory of (row, modality): [E + R] floats, V mean then K mean.
  */
@@ -13,12 +13,13 @@
 layout(constant_id = 1) const uint E = 8;
 layout(constant_id = 2) const uint R = 32; /* 0: no cross-modal part */
 layout(constant_id = 3) const uint TOP = 2;
-layout(constant_id = 4) const bool SPREAD = true;
+layout(constant_id = 4) const bool PROJECT = true; /* false: the rows are there */
 
 layout(set = 0, binding = 0) readonly buffer P { Pos pos[]; };
 layout(set = 0, binding = 1) readonly buffer RN { Run runs[]; };
 layout(set = 0, binding = 2) buffer X { vec4 x[]; };
 layout(set = 0, binding = 3) readonly buffer A { vec4 add[]; };
+layout(set = 0, binding = 3) readonly buffer RW { float rows[]; }; /* [positions][ROWS] */
 layout(set = 0, binding = 4) readonly buffer N { vec4 norm[]; };
 layout(set = 0, binding = 5) coherent buffer H { vec4 h[]; };
 layout(set = 0, binding = 6) readonly buffer W { vec4 w[]; }; /* rows in tiles of 8, f32 */
@@ -41,9 +42,9 @@ shared float out_row[ROWS + 8];
 shared float attend[4];
 shared float prob[E];
 
-void main()
+/* x += what the attention left, h = N x, out_row = [W; V; K; Q] h. */
+void project(uint p, uint lane, uint step)
 {
-	uint p = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x, step = gl_WorkGroupSize.x;
 	uint col = gl_SubgroupInvocationID & 7;
 	uint at = p * dim / 4, n4 = dim / 4;
 	float ss = 0.0;
@@ -65,14 +66,22 @@ void main()
 		float s = 0.0;
 		for (uint b = 0; b < n4; b += 8) {
 			vec4 hs = h[at + b + col];
-			[[unroll]] for (uint q = 0; q < 8; q++) {
-				vec4 a = SPREAD ? subgroupShuffle(hs, q) : h[at + b + q];
-				s += dot(w[wi + (b + q) * 8], a);
-			}
+			[[unroll]] for (uint q = 0; q < 8; q++)
+				s += dot(w[wi + (b + q) * 8], subgroupShuffle(hs, q));
 		}
 		if (row < ROWS)
 			out_row[row] = s;
 	}
+}
+
+void main()
+{
+	uint p = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x, step = gl_WorkGroupSize.x;
+	if (PROJECT)
+		project(p, lane, step);
+	else
+		for (uint i = lane; i < ROWS; i += step)
+			out_row[i] = rows[p * ROWS + i];
 	barrier();
 
 	uint run = pos[p].run, present = runs[run].present;

@@ -36,20 +36,29 @@ static void add(struct sums *s, const float *a, const float *b, uint32_t n)
 	}
 }
 
-static struct lvx_runner *create(const struct lvx_model *model, bool gpu_kernels)
+enum kernels { FOR_DEVICE, FOR_GPU, FOR_PLAIN_GPU };
+
+static struct lvx_runner *create(const struct lvx_model *model, enum kernels kernels)
 {
 	struct lvx_error err;
 	struct lvx_runner *runner = NULL;
 	struct lvx_runner_params params = {
-		.device = getenv("LVX_DEVICE"), .n_rows = 4, .gpu_kernels = gpu_kernels};
+		.device = getenv("LVX_DEVICE"),
+		.n_rows = 4,
+		.gpu_kernels = kernels != FOR_DEVICE,
+		.plain_products = kernels == FOR_PLAIN_GPU};
 	if (lvx_runner_create(&runner, model, &params, &err) != LVX_OK)
 		fail_msg("%s", err.msg);
 	return runner;
 }
 
-/* One slot's outputs against the oracle's; *logits advances over the wanted lanes. */
+/*
+ * One slot's outputs against the oracle's; *logits advances over the wanted lanes. slack: how far
+ * a logit may be off; where the oracle's two best are closer than that, either may win.
+ */
 static void check_slot(struct lvx_runner *runner, const struct golden *g, const struct lvx_run *run,
-	uint32_t index, const struct lvx_output *out, const float **logits, struct sums *sums)
+	uint32_t index, const struct lvx_output *out, const float **logits, struct sums *sums,
+	float slack)
 {
 	float *got = malloc(g->vocab * sizeof(*got));
 	assert_non_null(got);
@@ -71,17 +80,23 @@ static void check_slot(struct lvx_runner *runner, const struct golden *g, const 
 			total += exp((double)want[i] - want[best]);
 			second = i != best && want[i] > second ? want[i] : second;
 		}
+		if (want[best] - second < 2 * slack && slack > LOGIT_GAP)
+			continue;
 		assert_int_equal(out->token[l], best);
-		assert_float_equal(out->logprob[l], -log(total), 1e-3);
-		assert_float_equal(out->margin[l], want[best] - second, 1e-3);
+		assert_float_equal(out->logprob[l], -log(total), slack);
+		assert_float_equal(out->margin[l], want[best] - second, 2 * slack);
 	}
 	free(got);
 }
 
-static void check_format(enum golden_format format, bool gpu_kernels, double limit)
+static void check_format(enum golden_format format, enum kernels kernels, double limit)
 {
 	struct lvx_model *model = golden_model(format);
-	struct lvx_runner *runner = create(model, gpu_kernels);
+	struct lvx_runner *runner = create(model, kernels);
+	/* GPUs keep the caches of quantised models in f16, and multiply in it. */
+	bool half = format != GOLDEN_F32 &&
+		    (kernels != FOR_DEVICE || strcmp(lvx_runner_device(runner)->type, "cpu") != 0);
+	float slack = half ? 0.02f : 1e-3f;
 	struct golden g;
 	golden_load(&g, lvx_model_info(model));
 	struct sums sums[GOLDEN_CASES] = {0}, act = {0};
@@ -109,7 +124,8 @@ static void check_format(enum golden_format format, bool gpu_kernels, double lim
 		for (uint32_t i = 0; i < n; i++) {
 			if (runs[i].kind != LVX_RUN_SLOT)
 				continue;
-			check_slot(runner, &g, &runs[i], i, &out[i], &logits[of[i]], &sums[of[i]]);
+			check_slot(runner, &g, &runs[i], i, &out[i], &logits[of[i]],
+				&sums[of[i]], slack);
 			float want[3];
 			for (int k = 0; k < 3; k++)
 				want[k] = 1.0f / (1.0f + expf(-*activity[of[i]]++));
@@ -129,27 +145,28 @@ static void check_format(enum golden_format format, bool gpu_kernels, double lim
 static void test_f32(void **state)
 {
 	(void)state;
-	check_format(GOLDEN_F32, false, 1e-4);
+	check_format(GOLDEN_F32, FOR_DEVICE, 1e-4);
 }
 
 static void test_int8(void **state)
 {
 	(void)state;
-	check_format(GOLDEN_INT8, false, 2e-2);
+	check_format(GOLDEN_INT8, FOR_DEVICE, 2e-2);
 }
 
 static void test_q4(void **state)
 {
 	(void)state;
-	check_format(GOLDEN_STORED, false, 2e-2);
+	check_format(GOLDEN_STORED, FOR_DEVICE, 2e-2);
 }
 
 /* What CPUs have kernels of their own for. */
 static void test_gpu_kernels(void **state)
 {
 	(void)state;
-	check_format(GOLDEN_F32, true, 1e-4);
-	check_format(GOLDEN_STORED, true, 2e-2);
+	check_format(GOLDEN_F32, FOR_GPU, 1e-4);
+	check_format(GOLDEN_STORED, FOR_GPU, 2e-2);
+	check_format(GOLDEN_STORED, FOR_PLAIN_GPU, 2e-2);
 }
 
 /* Half floats are what they say: the same outputs as from floats of these values. */
@@ -157,7 +174,7 @@ static void test_f16(void **state)
 {
 	(void)state;
 	struct lvx_model *models[2] = {golden_model(GOLDEN_F16), golden_model(GOLDEN_F32_OF_F16)};
-	struct lvx_runner *runners[2] = {create(models[0], false), create(models[1], false)};
+	struct lvx_runner *runners[2] = {create(models[0], FOR_DEVICE), create(models[1], FOR_DEVICE)};
 	struct golden g;
 	golden_load(&g, lvx_model_info(models[0]));
 	const struct golden_case *c = &g.cases[0];
