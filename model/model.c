@@ -54,6 +54,7 @@ static void fill_info(struct lvx_model *m, const char *dir)
 	i->n_conditions = c->n_conditions;
 }
 
+/* m->file: opened already, or NULL. */
 static enum lvx_status load(struct lvx_model *m, const char *dir, struct lvx_error *err)
 {
 	char path[PATH_MAX];
@@ -64,7 +65,7 @@ static enum lvx_status load(struct lvx_model *m, const char *dir, struct lvx_err
 		st = lvx_graph_build(&m->graph, &m->config, err);
 	if (st == LVX_OK)
 		st = join(path, sizeof(path), dir, "model.safetensors", err);
-	if (st == LVX_OK)
+	if (st == LVX_OK && !m->file)
 		st = lvx_safetensors_open(&m->file, path, err);
 	if (st == LVX_OK)
 		st = lvx_graph_bind(&m->graph, m->file, path, err);
@@ -79,9 +80,18 @@ static enum lvx_status load(struct lvx_model *m, const char *dir, struct lvx_err
 
 enum lvx_status lvx_model_load(struct lvx_model **out, const char *dir, struct lvx_error *err)
 {
+	return lvx_model_load_with(out, dir, NULL, err);
+}
+
+enum lvx_status lvx_model_load_with(struct lvx_model **out, const char *dir,
+	struct lvx_safetensors *weights, struct lvx_error *err)
+{
 	struct lvx_model *m = calloc(1, sizeof(*m));
-	if (!m)
+	if (!m) {
+		lvx_safetensors_destroy(weights);
 		return lvx_fail(err, LVX_ENOMEM, "%s: out of memory", dir);
+	}
+	m->file = weights;
 	enum lvx_status st = load(m, dir, err);
 	if (st != LVX_OK) {
 		lvx_model_destroy(m);

@@ -17,4 +17,8 @@ struct lvx_model {
 	struct lvx_tokenizer *tokenizer;
 };
 
+/* lvx_model_load with weights that are open already; takes them, also if it fails. */
+enum lvx_status lvx_model_load_with(struct lvx_model **out, const char *dir,
+	struct lvx_safetensors *weights, struct lvx_error *err);
+
 #endif

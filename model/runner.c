@@ -37,7 +37,8 @@ static enum lvx_status set_sizes(
 	return LVX_OK;
 }
 
-static enum lvx_status host_tables(struct lvx_runner *r, struct lvx_error *err)
+static enum lvx_status host_tables(
+	struct lvx_runner *r, const struct lvx_runner_params *params, struct lvx_error *err)
 {
 	const struct lvx_config *c = &r->model->config;
 	r->order = calloc(r->n_rows, sizeof(*r->order));
@@ -50,6 +51,15 @@ static enum lvx_status host_tables(struct lvx_runner *r, struct lvx_error *err)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < c->rotary_dim / 2; i++)
 		r->rope_freq[i] = pow(c->rope_theta, -2.0 * i / c->rotary_dim);
+	if (params->profile) {
+		VkQueryPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+			.queryType = VK_QUERY_TYPE_TIMESTAMP,
+			.queryCount = LVX_MARKS_MAX};
+		r->marks = calloc(LVX_MARKS_MAX, sizeof(*r->marks));
+		if (!r->marks ||
+			vkCreateQueryPool(r->vk->device, &pool, NULL, &r->queries) != VK_SUCCESS)
+			return lvx_fail(err, LVX_ENOMEM, "out of memory for timestamps");
+	}
 	VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
 	VkResult result = vkCreateFence(r->vk->device, &fence, NULL, &r->fence);
 	if (result != VK_SUCCESS)
@@ -124,6 +134,7 @@ static enum lvx_status build(
 		r->vk->is_cpu = false;
 	if (st == LVX_OK && params->plain_products)
 		r->vk->coop = false;
+	r->exact = params->exact;
 	/* Quantised weights are coarser than f16; exact ones are for exact results. */
 	if (st == LVX_OK)
 		r->half_cache = !r->vk->is_cpu && is_quantised(r->model);
@@ -136,7 +147,7 @@ static enum lvx_status build(
 	if (st == LVX_OK)
 		st = lvx_runner_sets(r, err);
 	if (st == LVX_OK)
-		st = host_tables(r, err);
+		st = host_tables(r, params, err);
 	return st == LVX_OK ? warm_up(r, err) : st;
 }
 
@@ -175,6 +186,7 @@ static void destroy_vk(struct lvx_runner *r)
 			vkDestroyPipeline(d, r->linear[f][t], NULL);
 	vkDestroyDescriptorPool(d, r->sets_pool, NULL);
 	vkDestroyFence(d, r->fence, NULL);
+	vkDestroyQueryPool(d, r->queries, NULL);
 	for (uint32_t i = 0; i < r->n_blobs; i++)
 		lvx_vk_buffer_destroy(r->vk, &r->blobs[i]);
 	for (uint32_t i = 0; r->kv_layers && i < 2 * r->model->config.n_layers; i++)
@@ -198,6 +210,9 @@ void lvx_runner_destroy(struct lvx_runner *r)
 	free(r->conditions);
 	free(r->kv_layers);
 	free(r->sets);
+	for (uint32_t i = 0; i < LVX_SHAPES; i++)
+		free(r->recorded[i].marks);
+	free(r->marks);
 	free(r->order);
 	free(r->rows);
 	free(r->next);
@@ -316,6 +331,23 @@ enum lvx_status lvx_runner_read_logits(
 	VkDeviceSize bytes = (VkDeviceSize)c->vocab * sizeof(float);
 	return lvx_vk_download(
 		r->vk, &r->scratch, r->v.logits.offset + item * bytes, logits, bytes, NULL);
+}
+
+uint32_t lvx_runner_marks(struct lvx_runner *r, const struct lvx_runner_mark **out)
+{
+	uint64_t ticks[LVX_MARKS_MAX];
+	uint32_t n = r->last ? r->last->n_marks : 0;
+	*out = r->marks;
+	if (!r->queries || n == 0 ||
+		vkGetQueryPoolResults(r->vk->device, r->queries, 0, n, sizeof(ticks), ticks,
+			sizeof(ticks[0]), VK_QUERY_RESULT_64_BIT) != VK_SUCCESS)
+		return 0;
+	for (uint32_t i = 0; i < n; i++) {
+		r->marks[i] = r->last->marks[i];
+		r->marks[i].end_us = (double)(ticks[i] - ticks[0]) *
+				     (double)r->vk->limits.timestampPeriod * 1e-3;
+	}
+	return n;
 }
 
 void lvx_runner_get_stats(const struct lvx_runner *r, struct lvx_runner_stats *out)

@@ -8,7 +8,8 @@
  * Thread: create, step and destroy on one thread, which owns every Vulkan
  * object. lvx_runner_list_devices is free-threaded.
  * Determinism: a row's outputs do not depend on the other rows of a batch
- * (every reduction has a fixed order).
+ * (every reduction has a fixed order). On a GPU only with `exact`: without, many
+ * positions at once are multiplied in f16, and a near tie may fall otherwise.
  */
 #ifndef LVX_MODEL_RUNNER_H
 #define LVX_MODEL_RUNNER_H
@@ -35,7 +36,10 @@ struct lvx_runner_params {
 	uint32_t max_positions; /* of one batch; 0: enough for every row's slot and some pictures */
 	bool validation;        /* ask for the Vulkan validation layer */
 	bool gpu_kernels;       /* also where the device is a CPU: for tests of them */
-	bool plain_products;    /* no cooperative matrices: the same, to compare */
+	bool profile;           /* timestamps of every dispatch: lvx_runner_marks */
+	bool plain_products;    /* no cooperative matrices: to compare */
+	bool exact;             /* also on GPUs no result depends on the other rows of a batch: many
+				 * positions then do not go through f16 (slower) */
 };
 
 enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_model *model,
@@ -89,6 +93,16 @@ enum lvx_status lvx_runner_step(struct lvx_runner *runner, const struct lvx_run 
  */
 enum lvx_status lvx_runner_read_logits(
 	struct lvx_runner *runner, uint32_t run, uint32_t lane, float *logits);
+
+/* With `profile`: when each dispatch of the last step was done, in µs since its begin. */
+struct lvx_runner_mark {
+	const char *name; /* static */
+	uint32_t layer;   /* or LVX_NO_LAYER */
+	double end_us;
+};
+#define LVX_NO_LAYER UINT32_MAX
+/* *out is the runner's, until the next step. Returns how many. */
+uint32_t lvx_runner_marks(struct lvx_runner *runner, const struct lvx_runner_mark **out);
 
 struct lvx_runner_stats {
 	uint64_t steps, positions, slots, pictures;

@@ -23,7 +23,7 @@
 enum { ALIGN = 256 };
 /* Of the attention: keys of a chunk, bytes of their scores, queries of a work group. */
 enum { CHUNK_MAX = 512, SCORES_MAX = 12288, QUERIES_MAX = 4, N_MAX = 16 };
-enum { MATVEC_GROUP = 128, MATMUL_GROUP = 256, MATMUL_SHARED = 40960, SORT_GROUP = 256 };
+enum { CPU_GROUP = 8, CPU_TILE_ROWS = 4, MATVEC_GROUP = 128, MATMUL_GROUP = 256, MATMUL_SHARED = 40960, SORT_GROUP = 256 };
 
 const uint32_t lvx_tile_positions[LVX_TILES] = {1, 4, 8, 32, 64, 128};
 
@@ -171,36 +171,40 @@ static bool uses_format(const struct lvx_runner *r, enum lvx_format f)
 	return false;
 }
 
-/* The product of one format for t's number of positions. */
-static enum lvx_status linear_pipeline(
-	struct lvx_runner *r, uint32_t f, uint32_t t, struct lvx_error *err)
+uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f)
+{
+	if (vk->is_cpu || f == LVX_FMT_F32) /* floats do not go through f16 */
+		return LVX_TILE_FEW;
+	return vk->limits.maxComputeSharedMemorySize >= MATMUL_SHARED ? LVX_TILES - 1 : LVX_TILES - 2;
+}
+
+enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
+	uint32_t t, struct lvx_error *err)
 {
 	uint32_t np = lvx_tile_positions[t];
-	uint32_t cpu[] = {r->group, f, np, r->tile_rows};
+	uint32_t cpu[] = {CPU_GROUP, f, np, CPU_TILE_ROWS};
 	uint32_t few[] = {MATVEC_GROUP, f, np, MATVEC_GROUP, true};
 	/* 32 positions leave room in shared memory for more columns at a time */
-	uint32_t shared = r->vk->limits.maxComputeSharedMemorySize;
+	uint32_t shared = vk->limits.maxComputeSharedMemorySize;
 	uint32_t many[] = {MATMUL_GROUP, f, np, np == 32 && shared >= MATMUL_SHARED ? 128 : 64, true};
-	if (r->vk->is_cpu)
-		return t > LVX_TILE_FEW ? LVX_OK
-					: lvx_vk_pipeline(r->vk, &r->linear[f][t], linear_spv,
-						  sizeof(linear_spv), cpu, 4, "linear", err);
+	if (vk->is_cpu)
+		return lvx_vk_pipeline(
+			vk, out, linear_spv, sizeof(linear_spv), cpu, 4, "linear", err);
 	if (t <= LVX_TILE_FEW)
-		return lvx_vk_pipeline(r->vk, &r->linear[f][t], matvec_spv, sizeof(matvec_spv), few,
-			5, "matvec", err);
-	if (f == LVX_FMT_F32 || t > r->max_tile) /* floats do not go through f16 */
-		return LVX_OK;
-	return lvx_vk_pipeline(r->vk, &r->linear[f][t], r->vk->coop ? matmul_cm_spv : matmul_spv,
-		r->vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), many, 5, "matmul", err);
+		return lvx_vk_pipeline(
+			vk, out, matvec_spv, sizeof(matvec_spv), few, 5, "matvec", err);
+	return lvx_vk_pipeline(vk, out, vk->coop ? matmul_cm_spv : matmul_spv,
+		vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), many, 5, "matmul", err);
 }
 
 static enum lvx_status linear_pipelines(struct lvx_runner *r, struct lvx_error *err)
 {
 	enum lvx_status st = LVX_OK;
-	for (uint32_t f = 0; f < LVX_FMTS; f++)
-		for (uint32_t t = 0; t < LVX_TILES && st == LVX_OK; t++)
-			if (uses_format(r, (enum lvx_format)f) || (f == LVX_FMT_F32 && !r->vk->is_cpu))
-				st = linear_pipeline(r, f, t, err);
+	for (enum lvx_format f = 0; f < LVX_FMTS; f++)
+		for (uint32_t t = 0; t <= lvx_top_tile(r->vk, f) && st == LVX_OK; t++)
+			/* routers are floats always */
+			if (uses_format(r, f) || (f == LVX_FMT_F32 && !r->vk->is_cpu))
+				st = lvx_product_pipeline(r->vk, &r->linear[f][t], f, t, err);
 	return st;
 }
 
@@ -242,10 +246,7 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 {
 	const struct lvx_config *c = &r->model->config;
 	uint32_t group = c->n_heads / c->n_kv_heads, cpu = r->vk->is_cpu;
-	r->tile_rows = cpu ? 4 : 2;
-	r->group = cpu ? 8 : wide_group(c->hidden / 4);
-	r->max_tile = r->vk->limits.maxComputeSharedMemorySize >= MATMUL_SHARED ? LVX_TILES - 1
-										: LVX_TILES - 2;
+	r->group = cpu ? CPU_GROUP : wide_group(c->hidden / 4);
 	r->patch_queries = QUERIES_MAX;
 	while (r->n_patches % r->patch_queries || r->patch_queries * group > N_MAX)
 		r->patch_queries /= 2;
@@ -256,8 +257,8 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 	uint32_t patch_n = group * r->patch_queries, patch_wide = patch_n <= 8 ? 128 : 64;
 	uint32_t patches[] = {patch_wide, c->head_dim / 4, group, chunk_of(patch_n),
 		r->patch_queries, patch_wide, r->half_cache};
-	uint32_t attention8[] = {8, c->head_dim / 4, group, 1};
-	uint32_t patches8[] = {8, c->head_dim / 4, group, r->patch_queries};
+	uint32_t attention8[] = {CPU_GROUP, c->head_dim / 4, group, 1};
+	uint32_t patches8[] = {CPU_GROUP, c->head_dim / 4, group, r->patch_queries};
 	const uint32_t *code = cpu ? attention8_spv : attention_spv;
 	size_t bytes = cpu ? sizeof(attention8_spv) : sizeof(attention_spv);
 	uint32_t n = cpu ? 4 : 7;

@@ -11,7 +11,7 @@
 #include "model/runner.h"
 #include "model/vk_device.h"
 
-enum { LVX_ROWS_MAX = 16384, LVX_SHAPES = 64 };
+enum { LVX_ROWS_MAX = 16384, LVX_SHAPES = 64, LVX_MARKS_MAX = 2048 };
 
 /* The kernels of a product by how many positions one takes: linear.comp or matvec.comp up to
  * LVX_TILE_FEW, matmul.comp beyond. */
@@ -89,6 +89,8 @@ struct lvx_recorded {
 	struct lvx_shape shape;
 	VkCommandBuffer cmd;
 	uint64_t used; /* step of last use; 0: empty */
+	struct lvx_runner_mark *marks; /* with `profile`: [LVX_MARKS_MAX], names only */
+	uint32_t n_marks;
 };
 
 /* A descriptor set for each dispatch of the plan. */
@@ -106,8 +108,7 @@ struct lvx_runner {
 	uint32_t n_patches;     /* of a picture */
 	uint32_t nm;            /* floats of a modality memory */
 	uint32_t group;         /* invocations of a work group that takes a position */
-	uint32_t tile_rows;     /* rows of a matrix that one invocation takes */
-	uint32_t max_tile;      /* of the products: what fits into shared memory */
+	bool exact;             /* of the params */
 	bool half_cache;        /* keys and values are f16 */
 	uint32_t patch_queries; /* patches that one work group of the attention takes */
 
@@ -142,6 +143,9 @@ struct lvx_runner {
 	} s;
 	struct lvx_recorded recorded[LVX_SHAPES];
 	VkFence fence;
+	VkQueryPool queries;       /* with `profile` */
+	struct lvx_recorded *last; /* of the last step */
+	struct lvx_runner_mark *marks;
 
 	/* rows and the batch in hand */
 	struct lvx_row *rows;
@@ -157,8 +161,24 @@ struct lvx_runner {
 	struct lvx_runner_stats stats;
 };
 
-/* Positions of a linear dispatch that one invocation takes. */
+/* Positions that a work group of a product takes. */
 extern const uint32_t lvx_tile_positions[LVX_TILES];
+
+/* weights.glsl's push constants. */
+struct lvx_push_product {
+	uint32_t blocks, rows, n_items;
+	uint32_t x_base, x_stride, y_base, y_stride;
+	uint32_t w_base, w_group, s_base, s_group;
+	uint32_t mode, divide, items_at, gated;
+	float alpha, limit;
+};
+
+/* The widest kernel of a format, and the pipeline of one (runner_plan.c). */
+uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f);
+enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
+	uint32_t tile, struct lvx_error *err);
+/* Work groups along the rows (runner_record.c). */
+uint32_t lvx_product_groups(const struct lvx_vk *vk, uint32_t rows, uint32_t tile);
 
 /* runner_pack.c */
 enum lvx_status lvx_runner_pack(struct lvx_runner *r, struct lvx_error *err);

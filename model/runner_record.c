@@ -5,32 +5,37 @@
  */
 #include "model/runner_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-	TILE = 8,
 	DIRECT_MAX = 2, /* positions: up to here experts run without sorting */
 	MODE_PLAIN = 0,
 	MODE_DIRECT = 1,
 	MODE_GROUPED = 2,
+	CPU_ROWS = 32,
+	MATVEC_ROWS = 16,
 	MATMUL_ROWS = 64,
 	BUSY_GROUPS = 128, /* work groups of a matmul */
-};
-
-/* linear.comp's push constants. */
-struct push_linear {
-	uint32_t blocks, rows, n_items;
-	uint32_t x_base, x_stride, y_base, y_stride;
-	uint32_t w_base, w_group, s_base, s_group;
-	uint32_t mode, divide, items_at, gated;
-	float alpha, limit;
 };
 
 struct recorder {
 	struct lvx_runner *r;
 	VkCommandBuffer cmd;
 	VkPipeline bound;
+	struct lvx_recorded *rec;
+	uint32_t layer;
 };
+
+/* With `profile`: the time at which all dispatches up to here are done. */
+static void mark(struct recorder *c, const char *what)
+{
+	if (!c->r->queries || c->rec->n_marks == LVX_MARKS_MAX)
+		return;
+	c->rec->marks[c->rec->n_marks] = (struct lvx_runner_mark){.name = what, .layer = c->layer};
+	vkCmdWriteTimestamp(c->cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, c->r->queries,
+		c->rec->n_marks++);
+}
 
 static void use(struct recorder *c, VkPipeline pipeline, VkDescriptorSet set, const void *push,
 	uint32_t bytes)
@@ -44,11 +49,12 @@ static void use(struct recorder *c, VkPipeline pipeline, VkDescriptorSet set, co
 	vkCmdPushConstants(c->cmd, vk->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, push);
 }
 
-static void dispatch(struct recorder *c, VkPipeline pipeline, VkDescriptorSet set, const void *push,
-	uint32_t bytes, uint32_t x, uint32_t y)
+static void dispatch(struct recorder *c, const char *what, VkPipeline pipeline, VkDescriptorSet set,
+	const void *push, uint32_t bytes, uint32_t x, uint32_t y)
 {
 	use(c, pipeline, set, push, bytes);
 	vkCmdDispatch(c->cmd, x, y, 1);
+	mark(c, what);
 }
 
 /* Everything before is done and seen by everything after. */
@@ -63,11 +69,15 @@ static void barrier(struct recorder *c)
 		&b, 0, NULL, 0, NULL);
 }
 
+uint32_t lvx_product_groups(const struct lvx_vk *vk, uint32_t rows, uint32_t tile)
+{
+	uint32_t per = vk->is_cpu ? CPU_ROWS : tile <= LVX_TILE_FEW ? MATVEC_ROWS : MATMUL_ROWS;
+	return (rows + per - 1) / per;
+}
+
 static uint32_t groups_x(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t tile)
 {
-	uint32_t tiles = (m->rows + TILE - 1) / TILE;
-	uint32_t per = r->vk->is_cpu ? r->tile_rows : tile <= LVX_TILE_FEW ? 2 : MATMUL_ROWS / TILE;
-	return (tiles + per - 1) / per;
+	return lvx_product_groups(r->vk, m->rows, tile);
 }
 
 /* The kernel for n positions of a matrix: the widest that still keeps the device busy. */
@@ -75,7 +85,7 @@ static uint32_t pick_tile(const struct lvx_runner *r, const struct lvx_matrix *m
 {
 	if (r->vk->is_cpu)
 		return n <= 1 ? 0 : n <= 8 ? 1 : 2;
-	uint32_t tile = 0, top = m->format == LVX_FMT_F32 ? LVX_TILE_FEW : r->max_tile;
+	uint32_t tile = 0, top = r->exact ? LVX_TILE_FEW : lvx_top_tile(r->vk, m->format);
 	while (tile < top && lvx_tile_positions[tile] < n)
 		tile++;
 	while (tile > LVX_TILE_FEW + 1 &&
@@ -85,9 +95,9 @@ static uint32_t pick_tile(const struct lvx_runner *r, const struct lvx_matrix *m
 	return tile;
 }
 
-static struct push_linear linear_push(const struct lvx_matrix *m, uint32_t n)
+static struct lvx_push_product linear_push(const struct lvx_matrix *m, uint32_t n)
 {
-	return (struct push_linear){.blocks = m->cols / 32,
+	return (struct lvx_push_product){.blocks = m->cols / 32,
 		.rows = m->rows,
 		.n_items = n,
 		.x_stride = m->cols / 4,
@@ -98,28 +108,28 @@ static struct push_linear linear_push(const struct lvx_matrix *m, uint32_t n)
 		.gated = m->gated};
 }
 
-static void run_plain(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set,
-	const struct push_linear *push)
+static void run_plain(struct recorder *c, const char *what, const struct lvx_matrix *m, VkDescriptorSet set,
+	const struct lvx_push_product *push)
 {
 	uint32_t tile = pick_tile(c->r, m, push->n_items), np = lvx_tile_positions[tile];
 	if (push->n_items)
-		dispatch(c, c->r->linear[m->format][tile], set, push, sizeof(*push),
+		dispatch(c, what, c->r->linear[m->format][tile], set, push, sizeof(*push),
 			groups_x(c->r, m, tile), (push->n_items + np - 1) / np);
 }
 
-static void linear(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set, uint32_t n)
+static void linear(struct recorder *c, const char *what, const struct lvx_matrix *m, VkDescriptorSet set, uint32_t n)
 {
-	struct push_linear push = linear_push(m, n);
-	run_plain(c, m, set, &push);
+	struct lvx_push_product push = linear_push(m, n);
+	run_plain(c, what, m, set, &push);
 }
 
-static void linear_gated(struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set,
+static void linear_gated(struct recorder *c, const char *what, const struct lvx_matrix *m, VkDescriptorSet set,
 	uint32_t n, const struct lvx_layer *y)
 {
-	struct push_linear push = linear_push(m, n);
+	struct lvx_push_product push = linear_push(m, n);
 	push.alpha = y->alpha;
 	push.limit = y->limit;
-	run_plain(c, m, set, &push);
+	run_plain(c, what, m, set, &push);
 }
 
 /* grouped: through the sorted list, counts come from the device; else item by item. */
@@ -127,7 +137,7 @@ static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptor
 	const struct lvx_layer *y, bool up, bool grouped, uint32_t tile)
 {
 	const struct lvx_config *config = &c->r->model->config;
-	struct push_linear push = linear_push(m, n * config->top_k);
+	struct lvx_push_product push = linear_push(m, n * config->top_k);
 	push.mode = grouped ? MODE_GROUPED : MODE_DIRECT;
 	push.divide = up ? config->top_k : 1;
 	push.items_at = (config->n_experts + c->r->max_positions * config->top_k) * 4;
@@ -139,6 +149,7 @@ static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptor
 			c->r->v.dispatch.offset + (up ? 0 : 3 * sizeof(uint32_t)));
 	else
 		vkCmdDispatch(c->cmd, groups_x(c->r, m, 0), push.n_items, 1);
+	mark(c, up ? "expert_up" : "expert_down");
 }
 
 static void norm(struct recorder *c, VkDescriptorSet set, uint32_t n, uint32_t adds, uint32_t n_act)
@@ -149,7 +160,7 @@ static void norm(struct recorder *c, VkDescriptorSet set, uint32_t n, uint32_t a
 		float eps;
 		uint32_t adds, top_k, n_act;
 	} push = {config->hidden, config->eps, adds, config->top_k, n_act};
-	dispatch(c, c->r->norm_p, set, &push, sizeof(push), n, 1);
+	dispatch(c, "norm", c->r->norm_p, set, &push, sizeof(push), n, 1);
 }
 
 static void record_inputs(struct recorder *c, const struct lvx_shape *s, uint32_t n)
@@ -159,11 +170,11 @@ static void record_inputs(struct recorder *c, const struct lvx_shape *s, uint32_
 		uint32_t dim;
 		float eps;
 	} push = {r->model->config.hidden, r->model->config.eps};
-	linear(c, &r->audio, r->s.audio, s->n_slots);
-	linear(c, &r->lanes_in, r->s.lanes_in, s->n_slots);
-	linear(c, &r->image, r->s.image, s->n_patches);
+	linear(c, "audio", &r->audio, r->s.audio, s->n_slots);
+	linear(c, "lanes_in", &r->lanes_in, r->s.lanes_in, s->n_slots);
+	linear(c, "image", &r->image, r->s.image, s->n_patches);
 	barrier(c);
-	dispatch(c, r->embed_p, r->s.embed, &push, sizeof(push), n, 1);
+	dispatch(c, "embed", r->embed_p, r->s.embed, &push, sizeof(push), n, 1);
 	barrier(c);
 }
 
@@ -189,9 +200,9 @@ static void record_attention(
 	uint32_t all = config->n_heads + 2 * config->n_kv_heads;
 	norm(c, s->norm1, n, l == 0 ? 0 : r->layers[l - 1].moe ? 2 : 1, 0);
 	barrier(c);
-	linear(c, &y->qkv, s->qkv, n);
+	linear(c, "qkv", &y->qkv, s->qkv, n);
 	barrier(c);
-	dispatch(c, r->rope_p, s->rope, &rope, sizeof(rope),
+	dispatch(c, "rope", r->rope_p, s->rope, &rope, sizeof(rope),
 		(n * all + LVX_VK_GROUP - 1) / LVX_VK_GROUP, 1);
 	barrier(c);
 	/* a picture's patches see the same keys and share the work */
@@ -199,12 +210,12 @@ static void record_attention(
 	for (uint32_t k = 0; k < 3; k++) {
 		uint32_t qp = k == 1 ? r->patch_queries : 1;
 		if (counts[k])
-			dispatch(c, k == 1 ? r->attention_patches_p : r->attention_p, s->attention,
+			dispatch(c, "attention", k == 1 ? r->attention_patches_p : r->attention_p, s->attention,
 				&attention, sizeof(attention), counts[k] / qp, config->n_kv_heads);
 		attention.first += counts[k];
 	}
 	barrier(c);
-	linear(c, &y->out, s->out, n);
+	linear(c, "out", &y->out, s->out, n);
 	barrier(c);
 }
 
@@ -232,14 +243,14 @@ static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 		groups_x(r, &y->expert_up, tile),
 		groups_x(r, &y->expert_down, tile)};
 	if (grouped) {
-		dispatch(c, r->group_p, s->group, &sort, sizeof(sort), 1, 1);
+		dispatch(c, "group", r->group_p, s->group, &sort, sizeof(sort), 1, 1);
 		barrier(c);
 	}
-	linear_gated(c, &y->up, s->up, n, y);
+	linear_gated(c, "up", &y->up, s->up, n, y);
 	experts(c, &y->expert_up, grouped ? s->expert_up : s->expert_up_direct, n, y, true, grouped,
 		tile);
 	barrier(c);
-	linear(c, &y->down, s->down, n);
+	linear(c, "down", &y->down, s->down, n);
 	experts(c, &y->expert_down, grouped ? s->expert_down : s->expert_down_direct, n, y, false,
 		grouped, tile);
 	barrier(c);
@@ -259,9 +270,9 @@ static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint
 			return;
 		norm(c, s->norm2, go_on, 1, 0);
 		barrier(c);
-		linear_gated(c, &y->up, s->up, go_on, y);
+		linear_gated(c, "up", &y->up, s->up, go_on, y);
 		barrier(c);
-		linear(c, &y->down, s->down, go_on);
+		linear(c, "down", &y->down, s->down, go_on);
 		barrier(c);
 		return;
 	}
@@ -273,14 +284,14 @@ static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint
 	if (!r->vk->is_cpu) {
 		norm(c, s->norm2, n, 1, 0);
 		barrier(c);
-		linear(c, &y->router, s->route, n);
+		linear(c, "route", &y->router, s->route, n);
 		barrier(c);
 	}
-	dispatch(c, r->router_p, s->router, &push, sizeof(push), n, 1);
+	dispatch(c, "router", r->router_p, s->router, &push, sizeof(push), n, 1);
 	barrier(c);
 	if (shape->n_long_runs && r->nm) {
 		uint32_t memory[2] = {shape->n_slots, r->nm};
-		dispatch(c, r->memory_p, s->memory, memory, sizeof(memory), shape->n_long_runs, 1);
+		dispatch(c, "memory", r->memory_p, s->memory, memory, sizeof(memory), shape->n_long_runs, 1);
 	}
 	if (go_on)
 		record_experts(c, l, go_on);
@@ -295,20 +306,20 @@ static void record_heads(struct recorder *c, const struct lvx_shape *shape)
 		config->n_activity);
 	barrier(c);
 	for (uint32_t i = 0; i < config->n_lanes; i++) {
-		struct push_linear push = linear_push(&r->lanes_out, shape->n_items[i]);
+		struct lvx_push_product push = linear_push(&r->lanes_out, shape->n_items[i]);
 		push.x_base = items * push.x_stride;
 		push.y_base = items * push.y_stride;
 		push.w_base = i * push.w_group;
 		push.s_base = i * push.s_group;
-		run_plain(c, &r->lanes_out, r->s.lanes_out, &push);
+		run_plain(c, "lanes_out", &r->lanes_out, r->s.lanes_out, &push);
 		items += shape->n_items[i];
 	}
 	if (!items)
 		return;
 	barrier(c);
-	linear(c, &r->embed, r->s.vocab, items);
+	linear(c, "vocab", &r->embed, r->s.vocab, items);
 	barrier(c);
-	dispatch(c, r->argmax_p, r->s.argmax, &config->vocab, sizeof(config->vocab), items, 1);
+	dispatch(c, "argmax", r->argmax_p, r->s.argmax, &config->vocab, sizeof(config->vocab), items, 1);
 }
 
 /* What the host wrote for this shape. */
@@ -344,21 +355,31 @@ static void copy_inputs(struct recorder *c, const struct lvx_shape *s, uint32_t 
 		VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &b, 0, NULL, 0, NULL);
 }
 
-static VkResult record(struct lvx_runner *r, VkCommandBuffer cmd, const struct lvx_shape *shape)
+static VkResult record(struct lvx_runner *r, struct lvx_recorded *rec, const struct lvx_shape *shape)
 {
-	struct recorder c = {.r = r, .cmd = cmd};
+	VkCommandBuffer cmd = rec->cmd;
+	struct recorder c = {.r = r, .cmd = cmd, .rec = rec, .layer = LVX_NO_LAYER};
 	VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
 	VkResult result = vkBeginCommandBuffer(cmd, &begin);
 	if (result != VK_SUCCESS)
 		return result;
 	uint32_t n = shape->n_slots + shape->n_patches + shape->n_tokens;
+	rec->n_marks = 0;
+	if (r->queries)
+		vkCmdResetQueryPool(cmd, r->queries, 0, LVX_MARKS_MAX);
 	/* The step before may still be in the caches. */
 	barrier(&c);
-	if (!r->vk->is_cpu)
+	mark(&c, "begin");
+	if (!r->vk->is_cpu) {
 		copy_inputs(&c, shape, n);
+		mark(&c, "copy");
+	}
 	record_inputs(&c, shape, n);
-	for (uint32_t l = 0; l < r->model->config.n_layers; l++)
+	for (uint32_t l = 0; l < r->model->config.n_layers; l++) {
+		c.layer = l;
 		record_layer(&c, shape, l, n);
+	}
+	c.layer = LVX_NO_LAYER;
 	if (shape->n_slots)
 		record_heads(&c, shape);
 	VkMemoryBarrier host = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
@@ -376,6 +397,7 @@ enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out)
 		struct lvx_recorded *rec = &r->recorded[i];
 		if (rec->used && memcmp(&rec->shape, &r->shape, sizeof(r->shape)) == 0) {
 			rec->used = r->step;
+			r->last = rec;
 			*out = rec->cmd;
 			return LVX_OK;
 		}
@@ -383,6 +405,11 @@ enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out)
 			pick = rec;
 	}
 	VkResult result = VK_SUCCESS;
+	if (r->queries && !pick->marks) {
+		pick->marks = calloc(LVX_MARKS_MAX, sizeof(*pick->marks));
+		if (!pick->marks)
+			return LVX_ENOMEM;
+	}
 	if (!pick->cmd) {
 		VkCommandBufferAllocateInfo alloc = {
 			.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
@@ -393,11 +420,12 @@ enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out)
 	}
 	pick->used = 0;
 	if (result == VK_SUCCESS)
-		result = record(r, pick->cmd, &r->shape);
+		result = record(r, pick, &r->shape);
 	if (result != VK_SUCCESS)
 		return lvx_vk_status(result);
 	pick->shape = r->shape;
 	pick->used = r->step;
+	r->last = pick;
 	*out = pick->cmd;
 	return LVX_OK;
 }

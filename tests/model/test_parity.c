@@ -192,7 +192,9 @@ static void test_f16(void **state)
 		if (c->runs[i].want_lanes & 1)
 			add(&sums, logits[0], logits[1], g.vocab);
 	}
-	assert_true(relative(&sums) <= 1e-5);
+	bool cpu = strcmp(lvx_runner_device(runners[0])->type, "cpu") == 0;
+	print_message("# f16: %.2g\n", relative(&sums));
+	assert_true(relative(&sums) <= (cpu ? 1e-5 : 1e-2));
 	golden_free(&g);
 	for (int k = 0; k < 2; k++) {
 		free(logits[k]);

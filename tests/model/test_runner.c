@@ -20,6 +20,7 @@ static struct lvx_runner *create(struct lvx_runner_params params)
 {
 	struct lvx_error err;
 	struct lvx_runner *r = NULL;
+	params.exact = true; /* company must not matter */
 	if (!params.device)
 		params.device = getenv("LVX_DEVICE");
 	if (lvx_runner_create(&r, model, &params, &err) != LVX_OK)
