@@ -293,7 +293,7 @@ static float from_bits(uint32_t bits)
 	return f;
 }
 
-static float half_to_float(uint16_t h)
+float lvx_half_to_float(uint16_t h)
 {
 	uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, man = h & 1023;
 	if (exp == 31)
@@ -313,28 +313,36 @@ static uint16_t load16(const uint8_t *p, uint64_t index)
 void lvx_weight_row(const struct lvx_weight *w, uint32_t row, float *out)
 {
 	const uint8_t *p = w->data->data;
-	uint64_t at = (uint64_t)row * w->cols;
-	for (uint32_t c = 0; c < w->cols; c++, at++) {
-		float scale = w->scale ? half_to_float(load16(w->scale->data, at / 32)) : 1.0f;
+	uint64_t first = (uint64_t)row * w->cols;
+	for (uint32_t c = 0; c < w->cols;) {
+		/* a block of one scale */
+		uint64_t at = first + c;
+		uint32_t n = w->cols - c < 32 ? w->cols - c : 32;
+		float scale = w->scale ? lvx_half_to_float(load16(w->scale->data, at / 32)) : 1.0f;
 		switch (w->data->dtype) {
 		case LVX_DTYPE_F32:
-			memcpy(&out[c], p + at * 4, 4);
+			memcpy(out + c, p + at * 4, n * sizeof(float));
 			break;
 		case LVX_DTYPE_F16:
-			out[c] = half_to_float(load16(p, at));
+			for (uint32_t i = 0; i < n; i++)
+				out[c + i] = lvx_half_to_float(load16(p, at + i));
 			break;
 		case LVX_DTYPE_BF16:
-			out[c] = from_bits((uint32_t)load16(p, at) << 16);
+			for (uint32_t i = 0; i < n; i++)
+				out[c + i] = from_bits((uint32_t)load16(p, at + i) << 16);
 			break;
 		case LVX_DTYPE_I8:
-			out[c] = (float)(int8_t)p[at] * scale;
+			for (uint32_t i = 0; i < n; i++)
+				out[c + i] = (float)(int8_t)p[at + i] * scale;
 			break;
 		case LVX_DTYPE_U8:
-			out[c] = (float)((p[at / 2] >> (at & 1) * 4 & 15) - 8) * scale;
+			for (uint32_t i = 0; i < n; i++)
+				out[c + i] = (float)((p[(at + i) / 2] >> ((at + i) & 1) * 4 & 15) - 8) * scale;
 			break;
 		case LVX_DTYPE_OTHER:
-			out[c] = 0;
+			memset(out + c, 0, n * sizeof(float));
 			break;
 		}
+		c += n;
 	}
 }

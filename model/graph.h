@@ -118,5 +118,6 @@ void lvx_graph_finish(struct lvx_graph *graph); /* zeroed is fine */
  * definition of what the stored formats mean.
  */
 void lvx_weight_row(const struct lvx_weight *w, uint32_t row, float *out);
+float lvx_half_to_float(uint16_t bits);
 
 #endif

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/runner_priv.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { ALIGN = 256, TILE = 8, UNIT = 16, PARTS_MAX = 4 };
+enum { ALIGN = 256, TILE = 8, UNIT = 16, PARTS_MAX = 4, PACKERS_MAX = 16, PACKER_BYTES = 1 << 20 };
 
 /* A buffer in the making: pieces are added on the host, then all go up at once. */
 struct blob {
@@ -28,6 +31,11 @@ static void *blob_add(struct blob *b, size_t bytes, struct lvx_view *out)
 	b->len = end;
 	*out = (struct lvx_view){.offset = at, .size = bytes};
 	return b->data + at;
+}
+
+static enum lvx_status no_memory(struct lvx_error *err)
+{
+	return lvx_fail(err, LVX_ENOMEM, "out of memory for the weights");
 }
 
 /* A source matrix, straight from the file or turned into floats. */
@@ -79,16 +87,6 @@ static bool open_part(struct part *p, const struct lvx_weight *w, enum lvx_forma
 	return true;
 }
 
-static float half(const uint8_t *p)
-{
-	uint16_t bits;
-	memcpy(&bits, p, 2);
-	struct lvx_tensor t = {.dtype = LVX_DTYPE_F16, .data = (const uint8_t *)&bits};
-	float f;
-	lvx_weight_row(&(struct lvx_weight){.cols = 1, .data = &t}, 0, &f);
-	return f;
-}
-
 /* Where packed row `row` comes from; false: it is padding. */
 static bool locate(const struct part *parts, uint32_t n, enum stacking how, uint32_t row,
 	uint32_t *part, uint32_t *part_row)
@@ -126,15 +124,75 @@ static void pack_row(uint8_t *out, uint8_t *scales, bool half_scales, const stru
 		for (size_t u = 0; u < p->row_bytes / UNIT; u++, unit++)
 			memcpy(out + unit * TILE * UNIT, from + u * UNIT, UNIT);
 		for (uint32_t b = 0; p->scale && b < p->cols / 32; b++, block++) {
-			const uint8_t *bits = p->scale + ((size_t)part_row * (p->cols / 32) + b) * 2;
+			const uint8_t *bits =
+				p->scale + ((size_t)part_row * (p->cols / 32) + b) * 2;
 			size_t to = (row / TILE * blocks + block) * TILE + row % TILE;
-			float value = half(bits);
+			uint16_t half;
+			memcpy(&half, bits, 2);
+			float value = lvx_half_to_float(half);
 			if (half_scales)
-				memcpy(scales + 2 * to, bits, 2);
+				memcpy(scales + 2 * to, &half, 2);
 			else
 				memcpy(scales + 4 * to, &value, 4);
 		}
 	}
+}
+
+/* One matrix's packing, shared by threads that take groups in turn. */
+struct packing {
+	const struct lvx_model *model;
+	const struct lvx_matrix *m;
+	const lvx_weight_id *ids;
+	uint32_t n;
+	enum stacking how;
+	uint8_t *weights, *scales;
+	size_t w_bytes, scale_bytes; /* of a group; of one scale */
+	atomic_uint next;
+	atomic_bool failed;
+};
+
+static bool pack_group(struct packing *k, uint32_t g)
+{
+	const struct lvx_weight *w = k->model->graph.weights;
+	const struct lvx_matrix *m = k->m;
+	struct part parts[PARTS_MAX] = {0};
+	bool ok = k->n <= PARTS_MAX;
+	for (uint32_t i = 0; i < k->n && ok; i++) {
+		const struct lvx_weight *from = &w[k->ids[g * k->n + i]];
+		bool raw = stored_format(from) == m->format && from->data->dtype != LVX_DTYPE_BF16;
+		ok = open_part(&parts[i], from, m->format, raw);
+	}
+	uint8_t *out = k->weights + g * k->w_bytes;
+	uint8_t *scales = k->scales + (size_t)g * m->s_group * k->scale_bytes;
+	for (uint32_t row = 0; row < (m->rows + TILE - 1) / TILE * TILE && ok; row++)
+		pack_row(out, scales, k->scale_bytes == 2, parts, k->n, k->how, row, m->cols);
+	for (uint32_t i = 0; i < k->n; i++)
+		free(parts[i].owned);
+	return ok;
+}
+
+static void *pack_some(void *arg)
+{
+	struct packing *k = arg;
+	for (uint32_t g; (g = atomic_fetch_add(&k->next, 1)) < k->m->n_groups;)
+		if (!pack_group(k, g))
+			atomic_store(&k->failed, true);
+	return NULL;
+}
+
+/* Models of many GB have many experts: the cores share them. */
+static bool pack_groups(struct packing *k)
+{
+	pthread_t threads[PACKERS_MAX];
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	uint32_t n = 0, most = cores > PACKERS_MAX ? PACKERS_MAX : (uint32_t)(cores > 1 ? cores : 1);
+	while (n + 1 < most && n + 1 < k->m->n_groups && k->w_bytes > PACKER_BYTES &&
+		pthread_create(&threads[n], NULL, pack_some, k) == 0)
+		n++;
+	pack_some(k);
+	for (uint32_t i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
+	return !atomic_load(&k->failed);
 }
 
 /* Packs n_groups x n parts (ids[group * n + part]) into one matrix. */
@@ -168,25 +226,16 @@ static enum lvx_status pack_matrix(struct lvx_runner *r, struct blob *blob, stru
 	if (!blob_add(blob, w_bytes * n_groups, &m->weights) ||
 		!blob_add(blob, scaled ? s_floats * n_groups * scale_bytes : 4, &m->scales))
 		return lvx_fail(err, LVX_ENOMEM, "out of memory for the weights");
-	for (uint32_t g = 0; g < n_groups; g++) {
-		struct part parts[PARTS_MAX] = {0};
-		bool ok = n <= PARTS_MAX;
-		for (uint32_t i = 0; i < n && ok; i++) {
-			const struct lvx_weight *from = &w[ids[g * n + i]];
-			bool raw = stored_format(from) == m->format &&
-				   from->data->dtype != LVX_DTYPE_BF16;
-			ok = open_part(&parts[i], from, m->format, raw);
-		}
-		uint8_t *out = blob->data + m->weights.offset + g * w_bytes;
-		uint8_t *scales = blob->data + m->scales.offset + g * m->s_group * scale_bytes;
-		for (uint32_t row = 0; row < tiles * TILE && ok; row++)
-			pack_row(out, scales, scale_bytes == 2, parts, n, how, row, m->cols);
-		for (uint32_t i = 0; i < n; i++)
-			free(parts[i].owned);
-		if (!ok)
-			return lvx_fail(err, LVX_ENOMEM, "out of memory for the weights");
-	}
-	return LVX_OK;
+	struct packing p = {.model = r->model,
+		.m = m,
+		.ids = ids,
+		.n = n,
+		.how = how,
+		.weights = blob->data + m->weights.offset,
+		.scales = blob->data + m->scales.offset,
+		.w_bytes = w_bytes,
+		.scale_bytes = scale_bytes};
+	return pack_groups(&p) ? LVX_OK : no_memory(err);
 }
 
 /* Rows of several exact weights one after another, as floats; plus is added to each. */
@@ -214,11 +263,6 @@ static bool pack_norm(struct lvx_runner *r, struct blob *blob, struct lvx_view *
 	const struct lvx_op_norm *norm)
 {
 	return pack_floats(r, blob, view, &norm->weight, 1, norm->plus_one ? 1.0f : 0.0f) != NULL;
-}
-
-static enum lvx_status no_memory(struct lvx_error *err)
-{
-	return lvx_fail(err, LVX_ENOMEM, "out of memory for the weights");
 }
 
 static enum lvx_status pack_router(struct lvx_runner *r, struct blob *blob, struct lvx_layer *layer,

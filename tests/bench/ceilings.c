@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/ceilings.h"
+
+#include "base/clock.h"
+#include "model/runner_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUNDS = 5, BUFFERS = 5 };
+
+/* One thing to time, `times` times in one command buffer. */
+struct job {
+	struct lvx_vk *vk;
+	VkBuffer from, to; /* a copy, or: */
+	VkDeviceSize bytes;
+	VkPipeline pipeline;
+	VkDescriptorSet set;
+	struct lvx_push_product push;
+	uint32_t x, y;
+	uint32_t times;
+};
+
+static void put(VkCommandBuffer cmd, const struct job *j)
+{
+	VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+		.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
+		.dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT};
+	VkBufferCopy region = {.size = j->bytes};
+	if (j->from) {
+		vkCmdCopyBuffer(cmd, j->from, j->to, 1, &region);
+	} else {
+		vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, j->pipeline);
+		vkCmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, j->vk->layout, 0, 1,
+			&j->set, 0, NULL);
+		vkCmdPushConstants(cmd, j->vk->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+			sizeof(j->push), &j->push);
+		vkCmdDispatch(cmd, j->x, j->y, 1);
+	}
+	vkCmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
+		VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &b, 0, NULL, 0, NULL);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+/* Median seconds of one; 0: it failed. */
+static double time_of(const struct job *j)
+{
+	VkCommandBuffer cmd;
+	VkCommandBufferAllocateInfo alloc = {
+		.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+		.commandPool = j->vk->pool,
+		.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+		.commandBufferCount = 1};
+	VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+	double seconds[ROUNDS] = {0};
+	if (vkAllocateCommandBuffers(j->vk->device, &alloc, &cmd) != VK_SUCCESS)
+		return 0.0;
+	VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+		.commandBufferCount = 1,
+		.pCommandBuffers = &cmd};
+	VkResult r = vkBeginCommandBuffer(cmd, &begin);
+	for (uint32_t i = 0; i < j->times; i++)
+		put(cmd, j);
+	if (r == VK_SUCCESS)
+		r = vkEndCommandBuffer(cmd);
+	for (int i = -1; i < ROUNDS && r == VK_SUCCESS; i++) {
+		int64_t t = lvx_now_us();
+		r = vkQueueSubmit(j->vk->queue, 1, &submit, VK_NULL_HANDLE);
+		if (r == VK_SUCCESS)
+			r = vkQueueWaitIdle(j->vk->queue);
+		if (i >= 0)
+			seconds[i] = (double)(lvx_now_us() - t) * 1e-6 / j->times;
+	}
+	vkFreeCommandBuffers(j->vk->device, j->vk->pool, 1, &cmd);
+	qsort(seconds, ROUNDS, sizeof(seconds[0]), by_value);
+	return r == VK_SUCCESS ? seconds[ROUNDS / 2] : 0.0;
+}
+
+static double time_copy(struct lvx_vk *vk, struct lvx_error *err)
+{
+	VkDeviceSize bytes = vk->is_cpu ? 64 << 20 : (VkDeviceSize)2 << 30;
+	struct lvx_vk_buffer b[2] = {0};
+	double s = 0.0;
+	if (lvx_vk_buffer_create(vk, &b[0], bytes, LVX_VK_DEVICE, "a copy", err) == LVX_OK &&
+		lvx_vk_buffer_create(vk, &b[1], bytes, LVX_VK_DEVICE, "a copy", err) == LVX_OK)
+		s = time_of(&(struct job){.vk = vk,
+			.from = b[0].buffer,
+			.to = b[1].buffer,
+			.bytes = bytes,
+			.times = 4});
+	lvx_vk_buffer_destroy(vk, &b[0]);
+	lvx_vk_buffer_destroy(vk, &b[1]);
+	return s > 0.0 ? 2.0 * (double)bytes / s * 1e-9 : 0.0;
+}
+
+/* Seconds of the product of an int8 matrix with n positions. */
+static double time_product(struct lvx_vk *vk, uint32_t rows, uint32_t cols, uint32_t n,
+	uint32_t tile, uint32_t times, struct lvx_error *err)
+{
+	VkDeviceSize sizes[BUFFERS] = {(VkDeviceSize)rows * cols,
+		(VkDeviceSize)rows * cols / 32 * 4, (VkDeviceSize)n * cols * 4,
+		(VkDeviceSize)n * rows * 4, 256};
+	struct lvx_vk_buffer b[BUFFERS] = {0};
+	struct job j = {.vk = vk, .times = times};
+	VkDescriptorPool pool = VK_NULL_HANDLE;
+	VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, LVX_VK_BINDINGS};
+	VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+		.maxSets = 1,
+		.poolSizeCount = 1,
+		.pPoolSizes = &size};
+	VkDescriptorBufferInfo views[BUFFERS];
+	double s = 0.0;
+	enum lvx_status st = lvx_product_pipeline(vk, &j.pipeline, LVX_FMT_I8, tile, err);
+	for (int i = 0; i < BUFFERS && st == LVX_OK; i++) {
+		st = lvx_vk_buffer_create(vk, &b[i], sizes[i], LVX_VK_DEVICE, "a product", err);
+		if (st == LVX_OK)
+			st = lvx_vk_zero(vk, &b[i], err);
+		views[i] = (VkDescriptorBufferInfo){b[i].buffer, 0, VK_WHOLE_SIZE};
+	}
+	VkDescriptorSetAllocateInfo alloc = {
+		.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+		.descriptorSetCount = 1,
+		.pSetLayouts = &vk->set_layout};
+	if (st == LVX_OK && vkCreateDescriptorPool(vk->device, &info, NULL, &pool) == VK_SUCCESS) {
+		alloc.descriptorPool = pool;
+		if (vkAllocateDescriptorSets(vk->device, &alloc, &j.set) == VK_SUCCESS) {
+			VkWriteDescriptorSet write = {
+				.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+				.dstSet = j.set,
+				.descriptorCount = BUFFERS,
+				.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+				.pBufferInfo = views};
+			vkUpdateDescriptorSets(vk->device, 1, &write, 0, NULL);
+			j.push = (struct lvx_push_product){.blocks = cols / 32,
+				.rows = rows,
+				.n_items = n,
+				.x_stride = cols / 4,
+				.y_stride = rows,
+				.divide = 1};
+			j.x = lvx_product_groups(vk, rows, tile);
+			j.y = (n + lvx_tile_positions[tile] - 1) / lvx_tile_positions[tile];
+			s = time_of(&j);
+		}
+	}
+	vkDestroyDescriptorPool(vk->device, pool, NULL);
+	vkDestroyPipeline(vk->device, j.pipeline, NULL);
+	for (int i = 0; i < BUFFERS; i++)
+		lvx_vk_buffer_destroy(vk, &b[i]);
+	return s;
+}
+
+enum lvx_status lvx_ceilings_measure(
+	struct lvx_ceilings *out, const char *device, struct lvx_error *err)
+{
+	struct lvx_vk *vk;
+	enum lvx_status st = lvx_vk_create(&vk, device, false, err);
+	if (st != LVX_OK)
+		return st;
+	uint32_t rows = vk->is_cpu ? 4096 : 32768, cols = vk->is_cpu ? 1024 : 16384;
+	uint32_t side = vk->is_cpu ? 1024 : 8192, n = vk->is_cpu ? 64 : 8192;
+	*out = (struct lvx_ceilings){.copy_gbs = time_copy(vk, err)};
+	double s = time_product(vk, rows, cols, 1, 0, 8, err);
+	out->matvec_gbs = s > 0.0 ? (double)rows * cols * (vk->is_cpu ? 1.125 : 1.0625) / s * 1e-9 : 0.0;
+	s = time_product(vk, side, side, n, lvx_top_tile(vk, LVX_FMT_I8), vk->is_cpu ? 8 : 2, err);
+	out->product_tfs = s > 0.0 ? 2.0 * side * side * n / s * 1e-12 : 0.0;
+	lvx_vk_destroy(vk);
+	if (out->copy_gbs <= 0.0 || out->matvec_gbs <= 0.0 || out->product_tfs <= 0.0)
+		return lvx_fail(err, LVX_EDEVICE, "the device's own speed could not be measured");
+	return LVX_OK;
+}

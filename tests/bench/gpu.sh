@@ -1,0 +1,126 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs the runner's tests and lumivox-bench on a GPU's machine that has neither compiler nor
+# Vulkan's loader: everything that is needed goes there as one folder.
+#
+#   tests/bench/gpu.sh pack FOLDER [PCM]   here, from ./build; PCM: s16le mono 16 kHz speech
+#   FOLDER/gpu.sh run OUT [SECONDS] [PART...]
+#       there, in a checkout of the source; the report is OUT/report.txt. It stops starting
+#       things after SECONDS (150). Parts: tests validation nano 1b lite m3 two ceilings
+set -u
+
+pack() {
+	folder=$1 lib=/usr/lib/x86_64-linux-gnu
+	rm -rf "$folder"
+	mkdir -p "$folder/bin" "$folder/lib" "$folder/lib-x11" "$folder/layers"
+	cp tests/bench/gpu.sh "$folder/"
+	for t in test_parity test_runner test_kernels test_company lumivox-bench; do
+		[ -f "build/tests/model/$t" ] && strip -o "$folder/bin/$t" "build/tests/model/$t"
+	done
+	for l in libjansson.so.4 libkissfft-float.so.131 libcmocka.so.0 libvulkan.so.1; do
+		cp -L "$lib/$l" "$folder/lib/"
+	done
+	# what NVIDIA's driver links
+	for l in libX11.so.6 libXext.so.6 libxcb.so.1 libXau.so.6 libXdmcp.so.6 libbsd.so.0 libmd.so.0 \
+		libGLdispatch.so.0 libGLX.so.0 libEGL.so.1; do
+		[ -e "$lib/$l" ] && cp -L "$lib/$l" "$folder/lib-x11/"
+	done
+	gzip -9c "$lib/libVkLayer_khronos_validation.so" >"$folder/layers/validation.so.gz"
+	cp /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json "$folder/layers/"
+	pwd >"$folder/source" # the tests know their data by this path
+	[ $# -gt 1 ] && cp "$2" "$folder/speech.s16"
+	du -sh "$folder"
+}
+
+# part NAME SECONDS COMMAND...: unless time is up; its output goes to the report.
+part() {
+	name=$1 most=$2
+	shift 2
+	left=$((deadline - $(date +%s)))
+	[ $left -lt 5 ] && echo "=== $name: no time left" >>"$report" && return
+	[ $left -lt $most ] && most=$left
+	echo "=== $name: $*" >>"$report"
+	begin=$(date +%s)
+	timeout -k 2 $most "$@" >>"$report" 2>&1
+	echo "=== $name: rc $? after $(($(date +%s) - begin)) s" >>"$report"
+}
+
+run() {
+	folder=$(cd "$(dirname "$0")" && pwd) out=$1 seconds=${2:-150}
+	shift
+	[ $# -gt 0 ] && shift
+	parts=" ${*:-tests validation nano 1b lite ceilings} "
+	mkdir -p "$out"
+	report=$out/report.txt deadline=$(($(date +%s) + seconds)) bench=$folder/bin/lumivox-bench
+	source=$(cat "$folder/source")
+	if [ ! -e "$source" ]; then
+		mkdir -p "$(dirname "$source")"
+		ln -s "$(pwd)" "$source"
+	fi
+	gzip -dc "$folder/layers/validation.so.gz" >"$folder/layers/libVkLayer_khronos_validation.so"
+	sed -i 's|"library_path": "lib|"library_path": "./lib|' "$folder/layers/VkLayer_khronos_validation.json"
+	export LD_LIBRARY_PATH="$folder/lib:/usr/local/nvidia/lib64:/usr/local/nvidia/lib:${LD_LIBRARY_PATH:-}"
+	ldconfig -p | grep -q libX11.so.6 || LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$folder/lib-x11"
+	export VK_LAYER_PATH="$folder/layers" XDG_CACHE_HOME="${TMPDIR:-/tmp}/lumivox-cache" LVX_LOG=info
+	icd=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
+	[ -e $icd ] && export VK_DRIVER_FILES=$icd
+	mkdir -p "$XDG_CACHE_HOME"
+	speech=
+	[ -e "$folder/speech.s16" ] && speech="--pcm $folder/speech.s16"
+	nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >>"$report" 2>&1
+	for p in $parts; do
+		case $p in
+		tests)
+			part parity 25 "$folder/bin/test_parity"
+			part kernels 40 "$folder/bin/test_kernels"
+			part runner 25 "$folder/bin/test_runner"
+			part company 30 "$folder/bin/test_company"
+			;;
+		validation) part validation 30 env LVX_VALIDATION=1 "$folder/bin/test_kernels" ;;
+		nano)
+			part nano 45 "$bench" --model model/weights/m3-nano --rows 8192 --pictures $speech --profile \
+				--seconds 8 --trace "$out/nano.json"
+			;;
+		nano-plain)
+			part nano-plain 20 "$bench" --model model/weights/m3-nano --rows 1024 --plain --no-held \
+				--no-ceilings $speech
+			part nano-exact 20 "$bench" --model model/weights/m3-nano --rows 1024 --exact --no-held \
+				--no-ceilings $speech
+			;;
+		1b)
+			part 1b 45 "$bench" --shape 1b --rows 1100 $speech --profile --seconds 8 --trace "$out/1b.json"
+			;;
+		lite)
+			part m3-lite 60 "$bench" --shape m3-lite --rows 8 --pictures $speech --profile --no-held \
+				--trace "$out/m3-lite.json"
+			;;
+		m3) part m3 40 "$bench" --shape m3 --rows 4 $speech --profile --no-held --no-ceilings ;;
+		two)
+			part two 60 "$bench" --model model/weights/m3-nano --device 0,1 --rows 8192 --pictures $speech \
+				--no-ceilings --no-batches --seconds 10
+			;;
+		ceilings)
+			part torch 40 python3 -c '
+import time, torch
+a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+b = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+x = torch.empty(1 << 31, device="cuda", dtype=torch.uint8); y = torch.empty_like(x)
+def best(f, n=10):
+    f(); torch.cuda.synchronize(); t = []
+    for _ in range(5):
+        s = time.time()
+        for _ in range(n): f()
+        torch.cuda.synchronize(); t.append((time.time() - s) / n)
+    return sorted(t)[2]
+print("torch: bf16 8192^3 %.0f TFLOP/s, copy %.0f GB/s" % (2 * 8192**3 / best(lambda: a @ b) / 1e12,
+    2 * x.numel() / best(lambda: y.copy_(x)) / 1e9))'
+			;;
+		esac
+	done
+}
+
+case ${1:-} in
+pack) shift && pack "$@" ;;
+run) shift && run "$@" ;;
+*) sed -n '2,12p' "$0" && exit 2 ;;
+esac
