@@ -7,12 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#define BLOB_MAX ((size_t)1 << 30)
 enum { ALIGN = 256, TILE = 8, UNIT = 16, PARTS_MAX = 4, PACKERS_MAX = 16, PACKER_BYTES = 1 << 20 };
 
 /* A buffer in the making: pieces are added on the host, then all go up at once. */
 struct blob {
 	uint8_t *data;
 	size_t len, room;
+	struct lvx_layer *layer; /* whose views these are; NULL: the runner's own */
 };
 
 /* Room for a piece, zeroed; NULL: out of memory. */
@@ -138,6 +140,52 @@ static void pack_row(uint8_t *out, uint8_t *scales, bool half_scales, const stru
 	}
 }
 
+static void set_buffer(struct lvx_view *v, VkBuffer buffer)
+{
+	if (v->size && !v->buffer)
+		v->buffer = buffer;
+}
+
+static void set_matrix(struct lvx_matrix *m, VkBuffer buffer)
+{
+	set_buffer(&m->weights, buffer);
+	set_buffer(&m->scales, buffer);
+}
+
+/* Sends a finished blob up and gives its views their buffer. */
+static enum lvx_status finish_blob(struct lvx_runner *r, struct blob *blob, struct lvx_error *err)
+{
+	struct lvx_layer *layer = blob->layer;
+	struct lvx_vk_buffer *b = &r->blobs[r->n_blobs];
+	enum lvx_status st =
+		lvx_vk_buffer_create(r->vk, b, blob->len, LVX_VK_DEVICE, "weights", err);
+	if (st != LVX_OK)
+		return st;
+	r->n_blobs++;
+	st = lvx_vk_upload(r->vk, b, blob->data, blob->len, err);
+	if (layer) {
+		struct lvx_view *views[] = {&layer->norm1, &layer->norm2, &layer->q_norm,
+			&layer->k_norm, &layer->router_bias};
+		struct lvx_matrix *matrices[] = {&layer->qkv, &layer->out, &layer->up, &layer->down,
+			&layer->expert_up, &layer->expert_down, &layer->router};
+		for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+			set_buffer(views[i], b->buffer);
+		for (size_t i = 0; i < sizeof(matrices) / sizeof(matrices[0]); i++)
+			set_matrix(matrices[i], b->buffer);
+	} else {
+		struct lvx_view *views[] = {
+			&r->audio_norm, &r->image_norm, &r->final_norm, &r->place, &r->activity};
+		struct lvx_matrix *matrices[] = {
+			&r->audio, &r->lanes_in, &r->image, &r->lanes_out, &r->embed};
+		for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+			set_buffer(views[i], b->buffer);
+		for (size_t i = 0; i < sizeof(matrices) / sizeof(matrices[0]); i++)
+			set_matrix(matrices[i], b->buffer);
+	}
+	blob->len = 0;
+	return st;
+}
+
 /* One matrix's packing, shared by threads that take groups in turn. */
 struct packing {
 	const struct lvx_model *model;
@@ -223,6 +271,12 @@ static enum lvx_status pack_matrix(struct lvx_runner *r, struct blob *blob, stru
 			r->model->info.name, w[ids[0]].name, w_bytes * n_groups >> 20,
 			r->vk->limits.maxStorageBufferRange >> 20);
 	size_t scale_bytes = r->vk->is_cpu ? 4 : 2;
+	/* Drivers limit a single allocation to some GiB. */
+	if (blob->len && blob->len + w_bytes * n_groups > BLOB_MAX) {
+		enum lvx_status st = finish_blob(r, blob, err);
+		if (st != LVX_OK)
+			return st;
+	}
 	if (!blob_add(blob, w_bytes * n_groups, &m->weights) ||
 		!blob_add(blob, scaled ? s_floats * n_groups * scale_bytes : 4, &m->scales))
 		return lvx_fail(err, LVX_ENOMEM, "out of memory for the weights");
@@ -380,52 +434,6 @@ static enum lvx_status pack_op(
 	return LVX_OK;
 }
 
-static void set_buffer(struct lvx_view *v, VkBuffer buffer)
-{
-	if (v->size && !v->buffer)
-		v->buffer = buffer;
-}
-
-static void set_matrix(struct lvx_matrix *m, VkBuffer buffer)
-{
-	set_buffer(&m->weights, buffer);
-	set_buffer(&m->scales, buffer);
-}
-
-/* Sends a finished blob up and gives its views their buffer. */
-static enum lvx_status finish_blob(
-	struct lvx_runner *r, struct blob *blob, struct lvx_layer *layer, struct lvx_error *err)
-{
-	struct lvx_vk_buffer *b = &r->blobs[r->n_blobs];
-	enum lvx_status st =
-		lvx_vk_buffer_create(r->vk, b, blob->len, LVX_VK_DEVICE, "weights", err);
-	if (st != LVX_OK)
-		return st;
-	r->n_blobs++;
-	st = lvx_vk_upload(r->vk, b, blob->data, blob->len, err);
-	if (layer) {
-		struct lvx_view *views[] = {&layer->norm1, &layer->norm2, &layer->q_norm,
-			&layer->k_norm, &layer->router_bias};
-		struct lvx_matrix *matrices[] = {&layer->qkv, &layer->out, &layer->up, &layer->down,
-			&layer->expert_up, &layer->expert_down, &layer->router};
-		for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
-			set_buffer(views[i], b->buffer);
-		for (size_t i = 0; i < sizeof(matrices) / sizeof(matrices[0]); i++)
-			set_matrix(matrices[i], b->buffer);
-	} else {
-		struct lvx_view *views[] = {
-			&r->audio_norm, &r->image_norm, &r->final_norm, &r->place, &r->activity};
-		struct lvx_matrix *matrices[] = {
-			&r->audio, &r->lanes_in, &r->image, &r->lanes_out, &r->embed};
-		for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
-			set_buffer(views[i], b->buffer);
-		for (size_t i = 0; i < sizeof(matrices) / sizeof(matrices[0]); i++)
-			set_matrix(matrices[i], b->buffer);
-	}
-	blob->len = 0;
-	return st;
-}
-
 static bool in_layer(const struct lvx_op *op, const struct lvx_config *c)
 {
 	return op->layer < c->n_layers && op->kind >= LVX_OP_NORM && op->kind <= LVX_OP_EXPERTS;
@@ -437,7 +445,7 @@ enum lvx_status lvx_runner_pack(struct lvx_runner *r, struct lvx_error *err)
 	const struct lvx_config *c = &m->config;
 	struct blob blob = {0};
 	enum lvx_status st = LVX_OK;
-	r->blobs = calloc(c->n_layers + 1, sizeof(*r->blobs));
+	r->blobs = calloc(m->graph.n_weights, sizeof(*r->blobs)); /* far more than enough */
 	r->layers = calloc(c->n_layers, sizeof(*r->layers));
 	r->conditions = calloc((size_t)c->n_conditions * c->hidden + 1, sizeof(float));
 	if (!r->blobs || !r->layers || !r->conditions)
@@ -446,6 +454,7 @@ enum lvx_status lvx_runner_pack(struct lvx_runner *r, struct lvx_error *err)
 		lvx_weight_row(&m->graph.weights[m->graph.conditions], i,
 			r->conditions + (size_t)i * c->hidden);
 	for (uint32_t l = 0; l <= c->n_layers && st == LVX_OK; l++) {
+		blob.layer = l < c->n_layers ? &r->layers[l] : NULL;
 		for (uint32_t i = 0; i < m->graph.n_ops && st == LVX_OK; i++) {
 			const struct lvx_op *op = &m->graph.ops[i];
 			bool mine = l < c->n_layers ? in_layer(op, c) && op->layer == l
@@ -454,7 +463,7 @@ enum lvx_status lvx_runner_pack(struct lvx_runner *r, struct lvx_error *err)
 				st = pack_op(r, &blob, op, err);
 		}
 		if (st == LVX_OK)
-			st = finish_blob(r, &blob, l < c->n_layers ? &r->layers[l] : NULL, err);
+			st = finish_blob(r, &blob, err);
 	}
 	free(blob.data);
 	return st;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICKS_MAX = 20000, DEVICES_MAX = 16, SEARCH_TICKS = 50, SLOT_US_DEFAULT = 80000 };
+enum { TICKS_MAX = 20000, DEVICES_MAX = 16, SEARCH_TICKS = 26, SLOT_US_DEFAULT = 80000 };
 
 static const char usage[] =
 	"usage: lumivox-bench [options]\n"
@@ -114,8 +114,8 @@ static void batches(const struct bench *b, struct lvx_load *l)
 		struct ticks t;
 		if (n > rows || !run_ticks(l, n, 2, 0, &t))
 			break;
-		/* about 1.5 s, at least 7 */
-		uint32_t rounds = (uint32_t)(1500000 / (t.p50 + 1));
+		/* about 0.6 s, at least 7 */
+		uint32_t rounds = (uint32_t)(600000 / (t.p50 + 1));
 		rounds = rounds < 7 ? 7 : rounds > 200 ? 200 : rounds;
 		if (!run_ticks(l, n, rounds, 0, &t))
 			break;
@@ -159,17 +159,22 @@ static bool holds(struct lvx_load *l, uint32_t n, int64_t slot_us)
 	       run_ticks(l, n, SEARCH_TICKS, 0, &t) && t.p99 < slot_us;
 }
 
+/* From a guess by proportion in steps of a tenth, until one holds and the next does not. */
 static uint32_t search(struct lvx_load *l, int64_t slot_us)
 {
 	uint32_t rows = lvx_load_rows(l), good = 0, bad = rows + 1;
-	for (uint32_t n = rows < 8 ? 1 : rows / 8; good + good / 32 + 1 < bad;) {
-		if (holds(l, n, slot_us))
-			good = n;
-		else
-			bad = n;
-		n = bad > rows && good ? (good * 2 < rows ? good * 2 : rows) : (good + bad) / 2;
-		if (good == rows || n == good)
-			break;
+	struct ticks t;
+	uint32_t n = rows < 4 ? 1 : rows / 4;
+	if (!run_ticks(l, n, 3, 0, &t) || !run_ticks(l, n, 7, 0, &t))
+		return 0;
+	double guess = 0.9 * n * (double)slot_us / (double)(t.p50 + 1);
+	n = guess >= rows ? rows : guess < 1.0 ? 1 : (uint32_t)guess;
+	while (n > good && n < bad) {
+		bool ok = holds(l, n, slot_us);
+		good = ok ? n : good;
+		bad = ok ? bad : n;
+		n = ok ? n + n / 10 + 1 : n - n / 10 - (n < 10);
+		n = ok && n > rows && good < rows ? rows : n;
 	}
 	return good;
 }
@@ -182,19 +187,21 @@ static void *hold(void *arg)
 	struct ticks t;
 	pthread_barrier_wait(w->start);
 	uint32_t n = o->streams ? o->streams : w->load ? search(w->load, slot_us) : 0;
-	for (;;) {
-		/* the same for all: who has none waits all the same */
-		pthread_barrier_wait(w->start);
-		uint32_t slots = (uint32_t)(o->seconds * 1000000ull / (uint64_t)slot_us);
-		bool ok = n && run_ticks(w->load, n, slots, slot_us, &t);
-		if (ok)
-			printf("%s: %u streams for %u s: tick p50 %.2f, p99 %.2f, most %.2f ms%s\n",
-				w->device ? w->device : "device", n, o->seconds, ms(t.p50),
-				ms(t.p99), ms(t.max), t.p99 < slot_us ? "" : " (too slow)");
+	pthread_barrier_wait(w->start); /* all are measured at once */
+	uint32_t slots = (uint32_t)(o->seconds * 1000000ull / (uint64_t)slot_us);
+	for (bool ok = false; n && !ok; n = ok ? n : n - n / 10 - 1) {
+		if (!run_ticks(w->load, n, slots, slot_us, &t))
+			break;
+		ok = t.p99 < slot_us;
+		printf("%s: %u streams for %u s: tick p50 %.2f, p99 %.2f, most %.2f ms%s\n",
+			w->device ? w->device : "device", n, o->seconds, ms(t.p50), ms(t.p99),
+			ms(t.max), ok ? "" : " (too slow)");
 		fflush(stdout);
-		w->streams = ok && t.p99 < slot_us ? n : 0;
-		return NULL;
+		w->streams = ok ? n : 0;
+		if (o->streams)
+			break;
 	}
+	return NULL;
 }
 
 static void held(struct worker *workers, int n)
@@ -310,7 +317,8 @@ static void profile(const struct bench *b, struct lvx_load *l)
 static bool open_model(struct bench *b, struct lvx_error *err)
 {
 	if (b->o->shape) {
-		if (lvx_shape_open(&b->shape, b->o->shape, err) != LVX_OK)
+		const struct lvx_shape *shape = lvx_shape_find(b->o->shape, err);
+		if (!shape || lvx_shape_open(&b->shape, shape, err) != LVX_OK)
 			return false;
 		b->model = lvx_shape_get(b->shape);
 	} else {
@@ -476,7 +484,8 @@ int main(int argc, char **argv)
 	}
 	if (o.write) {
 		struct lvx_error err;
-		if (lvx_shape_write(o.shape, o.write, &err) == LVX_OK)
+		const struct lvx_shape *shape = lvx_shape_find(o.shape, &err);
+		if (shape && lvx_shape_write(shape, o.write, &err) == LVX_OK)
 			return 0;
 		fprintf(stderr, "lumivox-bench: %s\n", err.msg);
 		return 1;
