@@ -49,7 +49,7 @@ run() {
 	folder=$(cd "$(dirname "$0")" && pwd) out=$1 seconds=${2:-150}
 	shift
 	[ $# -gt 0 ] && shift
-	parts=" ${*:-tests validation nano 1b lite ceilings} "
+	parts=" ${*:-tests nano 1b lite validation ceilings} "
 	mkdir -p "$out"
 	report=$out/report.txt deadline=$(($(date +%s) + seconds)) bench=$folder/bin/lumivox-bench
 	source=$(cat "$folder/source")
@@ -65,6 +65,8 @@ run() {
 	icd=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
 	[ -e $icd ] && export VK_DRIVER_FILES=$icd
 	mkdir -p "$XDG_CACHE_HOME"
+	model="--model model/weights/m3-nano"
+	[ -e model/weights/m3-nano/model.safetensors ] || model="--shape nano"
 	speech=
 	[ -e "$folder/speech.s16" ] && speech="--pcm $folder/speech.s16"
 	nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >>"$report" 2>&1
@@ -78,13 +80,13 @@ run() {
 			;;
 		validation) part validation 30 env LVX_VALIDATION=1 "$folder/bin/test_kernels" ;;
 		nano)
-			part nano 45 "$bench" --model model/weights/m3-nano --rows 8192 --pictures $speech --profile \
+			part nano 45 "$bench" $model --rows 8192 --pictures $speech --profile \
 				--seconds 8 --trace "$out/nano.json"
 			;;
 		nano-plain)
-			part nano-plain 20 "$bench" --model model/weights/m3-nano --rows 1024 --plain --no-held \
+			part nano-plain 20 "$bench" $model --rows 1024 --plain --no-held \
 				--no-ceilings $speech
-			part nano-exact 20 "$bench" --model model/weights/m3-nano --rows 1024 --exact --no-held \
+			part nano-exact 20 "$bench" $model --rows 1024 --exact --no-held \
 				--no-ceilings $speech
 			;;
 		1b)
@@ -96,7 +98,7 @@ run() {
 			;;
 		m3) part m3 40 "$bench" --shape m3 --rows 4 $speech --profile --no-held --no-ceilings ;;
 		two)
-			part two 60 "$bench" --model model/weights/m3-nano --device 0,1 --rows 8192 --pictures $speech \
+			part two 60 "$bench" $model --device 0,1 --rows 8192 --pictures $speech \
 				--no-ceilings --no-batches --seconds 10
 			;;
 		ceilings)
