@@ -285,7 +285,7 @@ static void test_params(void **state)
 {
 	(void)state;
 	refuse_params((struct lvx_runner_params){.n_rows = 0}, LVX_EINVAL, "1 to 16384");
-	refuse_params((struct lvx_runner_params){.n_rows = 257}, LVX_EINVAL, "1 to 16384");
+	refuse_params((struct lvx_runner_params){.n_rows = 16385}, LVX_EINVAL, "1 to 16384");
 	refuse_params((struct lvx_runner_params){.n_rows = 1, .max_positions = 59}, LVX_EINVAL,
 		"64 to 65536");
 	refuse_params((struct lvx_runner_params){.n_rows = 1, .device = "no such device"},
