@@ -17,6 +17,7 @@ struct word {
 struct lvx_cues {
 	lvx_cue_fn on_cue;
 	void *user;
+	int line; /* characters */
 	struct word words[WORDS_MAX]; /* of the cue that is being filled */
 	int n;
 	bool broken; /* a sentence ended after the last of them */
@@ -35,7 +36,13 @@ struct lvx_cues *lvx_cues_create(lvx_cue_fn on_cue, void *user)
 		abort();
 	c->on_cue = on_cue;
 	c->user = user;
+	c->line = LVX_CUE_LINE_CHARS;
 	return c;
+}
+
+void lvx_cues_set_line(struct lvx_cues *c, int chars)
+{
+	c->line = chars < LVX_CUE_LINE_CHARS ? chars : LVX_CUE_LINE_CHARS;
 }
 
 void lvx_cues_destroy(struct lvx_cues *c)
@@ -67,14 +74,14 @@ static int line_chars(const struct word *w, int from, int to)
 
 /* Where the second line begins: n for one line, the most even split that fits for two, -1 if
  * the words do not fit. A single word that is longer than a line stands alone. */
-static int split_lines(const struct word *w, int n)
+static int split_lines(const struct word *w, int n, int line)
 {
 	int best = -1, best_diff = 0;
-	if (n <= 1 || line_chars(w, 0, n) <= LVX_CUE_LINE_CHARS)
+	if (n <= 1 || line_chars(w, 0, n) <= line)
 		return n;
 	for (int i = 1; i < n; i++) {
 		int a = line_chars(w, 0, i), b = line_chars(w, i, n);
-		if ((a > LVX_CUE_LINE_CHARS && i > 1) || (b > LVX_CUE_LINE_CHARS && n - i > 1))
+		if ((a > line && i > 1) || (b > line && n - i > 1))
 			continue;
 		if (best < 0 || abs(a - b) <= best_diff) {
 			best = i;
@@ -124,7 +131,7 @@ static void close_cue(struct lvx_cues *c)
 	struct lvx_text text = {0};
 	if (!c->n)
 		return;
-	int second = split_lines(c->words, c->n);
+	int second = split_lines(c->words, c->n, c->line);
 	for (int i = 0; i < c->n; i++) {
 		if (i)
 			lvx_text_add(&text, i == second ? "\n" : " ", 1);
@@ -153,7 +160,7 @@ void lvx_cues_word(struct lvx_cues *c, const char *text, int64_t start_us, int64
 		if (w.end_us < w.start_us)
 			w.end_us = w.start_us;
 		c->words[c->n] = w;
-		bool fits = c->n + 1 < WORDS_MAX && split_lines(c->words, c->n + 1) >= 0 &&
+		bool fits = c->n + 1 < WORDS_MAX && split_lines(c->words, c->n + 1, c->line) >= 0 &&
 			    w.end_us - c->words[0].start_us <= LVX_CUE_MAX_US;
 		bool rest = c->broken || w.start_us - last->end_us >= LVX_CUE_PAUSE_US;
 		/* A cue that would flash by goes on, sentence end or not. */

@@ -31,6 +31,7 @@ typedef void (*lvx_cue_fn)(void *user, const struct lvx_cue *cue);
 struct lvx_cues;
 
 struct lvx_cues *lvx_cues_create(lvx_cue_fn on_cue, void *user); /* aborts when out of memory */
+void lvx_cues_set_line(struct lvx_cues *c, int chars); /* shorter lines; before the first word */
 void lvx_cues_destroy(struct lvx_cues *c);                       /* NULL is fine */
 void lvx_cues_word(struct lvx_cues *c, const char *text, int64_t start_us, int64_t end_us);
 void lvx_cues_break(struct lvx_cues *c);  /* a sentence or utterance ended after the last word */

@@ -8,6 +8,7 @@
 #include "daemon/caption_file.h"
 #include "daemon/hub.h"
 #include "daemon/messages.h"
+#include "daemon/outputs/broadcast.h"
 #include "daemon/outputs/outputs.h"
 #include "daemon/paths.h"
 #include "daemon/printer.h"
@@ -174,6 +175,8 @@ static enum lvx_status resolve(const struct daemon *d, const struct lvx_stream_s
 		return lvx_fail(err, LVX_EINVAL, "%s: prefix has %zu bytes; allowed are %d", where,
 			strlen(r.prefix), LVX_PREFIX_MAX);
 	enum lvx_status st = lvx_language_check(model, where, r.translate_to, err);
+	if (st == LVX_OK)
+		st = lvx_broadcast_check(&r, model, where, err);
 	if (st == LVX_OK && r.lanes)
 		st = lvx_lanes_parse(&spec->lanes, model, where, r.lanes, err);
 	return st;
@@ -221,6 +224,8 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 	st = lvx_language_check(info, "translate-to", s->defaults.translate_to, err);
 	if (st == LVX_OK && s->defaults.lanes)
 		st = lvx_lanes_parse(&lanes, info, "lanes", s->defaults.lanes, err);
+	if (st == LVX_OK)
+		st = lvx_broadcast_check(&s->defaults, info, "out", err);
 	if (st != LVX_OK)
 		return st;
 	struct lvx_hub_params hp = {

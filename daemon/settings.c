@@ -96,6 +96,16 @@ const struct lvx_option lvx_options[] = {
 	{"record-hold", FLAG | DAEMON | STREAM, SECONDS, S(record_hold_s), 0, LVX_HOLD_MAX_S, "SEC",
 		"write text only after SEC seconds, within which it can be corrected (0)"},
 
+	{"out", FLAG | DAEMON | STREAM, LIST, S(out), 0, 0, "URL",
+		"pass the programme on with captions in the picture: srt://, udp://, rtmp://, or a "
+		"file (.ts, .mp4, .flv); {stream} is its id; may be repeated"},
+	{"out-delay", FLAG | DAEMON | STREAM, NUMBER, S(out_delay_ms), 0, LVX_OUT_DELAY_MAX_MS,
+		"MS", "how late it leaves, so that captions match (1000)"},
+	{"out-cc1", FLAG | DAEMON | STREAM, STRING, S(out_cc1), 0, 0, "LANE[:MODE]",
+		"what CC1 shows (caption:roll2); modes: roll2, roll3, pop"},
+	{"out-cc3", FLAG | DAEMON | STREAM, STRING, S(out_cc3), 0, 0, "LANE[:MODE]",
+		"what CC3 shows (translation:pop)"},
+
 	{"list-devices", FLAG, ACTION, LVX_ACTION_LIST_DEVICES, 0, 0, NULL,
 		"list compute devices and microphones"},
 	{"list-compute", FLAG, ACTION, LVX_ACTION_LIST_COMPUTE, 0, 0, NULL, "list compute devices"},
@@ -220,6 +230,7 @@ static void init_stream(struct lvx_stream_settings *s)
 		.pace = -1,
 		.live = -1,
 		.record_roll_min = -1,
+		.out_delay_ms = -1,
 		.record_hold_s = -1,
 		.stall_s = -1,
 		.give_up_s = -1};
@@ -235,6 +246,9 @@ static void finish_stream(struct lvx_stream_settings *s)
 	free(s->audio_track);
 	free(s->record);
 	free(s->record_formats);
+	free(s->out);
+	free(s->out_cc1);
+	free(s->out_cc3);
 }
 
 struct lvx_stream_settings *lvx_settings_find(struct lvx_settings *s, const char *id)
@@ -330,6 +344,10 @@ struct lvx_stream_settings lvx_settings_resolved(
 	r.record = r.record ? r.record : d->record;
 	r.record_formats = r.record_formats ? r.record_formats : d->record_formats;
 	r.record_roll_min = r.record_roll_min >= 0 ? r.record_roll_min : d->record_roll_min;
+	r.out = r.out ? r.out : d->out;
+	r.out_cc1 = r.out_cc1 ? r.out_cc1 : d->out_cc1;
+	r.out_cc3 = r.out_cc3 ? r.out_cc3 : d->out_cc3;
+	r.out_delay_ms = r.out_delay_ms >= 0 ? r.out_delay_ms : d->out_delay_ms;
 	r.record_hold_s = r.record_hold_s >= 0 ? r.record_hold_s : d->record_hold_s;
 	return r;
 }

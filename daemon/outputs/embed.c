@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS = 9 };
+enum { STEPS = 9, LATE_US = 1000000 };
 
 struct picture {
 	int64_t pts_us;
@@ -21,19 +21,17 @@ struct lvx_embed {
 	/* The last that got pairs. */
 	int64_t last_pts_us;
 	uint64_t n_fixed;
-	int64_t frame_us;     /* as told; 0: the median of */
-	int64_t steps[STEPS]; /* the last distances, a ring */
+	int64_t steps[STEPS]; /* the last distances, a ring; their median is the rate */
 	unsigned n_steps;
 };
 
-struct lvx_embed *lvx_embed_create(struct lvx_cc608 *channel[2], int64_t frame_us)
+struct lvx_embed *lvx_embed_create(struct lvx_cc608 *channel[2])
 {
 	struct lvx_embed *e = calloc(1, sizeof(*e));
 	if (!e)
 		abort();
 	memcpy(e->channel, channel, sizeof(e->channel));
-	e->frame_us = frame_us;
-	e->newest_dts_us = e->last_pts_us = INT64_MIN;
+	e->newest_dts_us = INT64_MIN;
 	return e;
 }
 
@@ -74,20 +72,18 @@ static int compare(const void *a, const void *b)
 
 static double frames_a_second(const struct lvx_embed *e)
 {
-	int64_t us = e->frame_us;
-	if (us <= 0 && e->n_steps > 0) {
-		int64_t sorted[STEPS];
-		unsigned n = e->n_steps < STEPS ? e->n_steps : STEPS;
-		memcpy(sorted, e->steps, sizeof(sorted));
-		qsort(sorted, n, sizeof(sorted[0]), compare);
-		us = sorted[n / 2];
-	}
-	return us > 0 ? 1e6 / (double)us : 30000.0 / 1001;
+	int64_t sorted[STEPS];
+	unsigned n = e->n_steps < STEPS ? e->n_steps : STEPS;
+	if (n == 0)
+		return 30000.0 / 1001;
+	memcpy(sorted, e->steps, sizeof(sorted));
+	qsort(sorted, n, sizeof(sorted[0]), compare);
+	return 1e6 / (double)sorted[n / 2];
 }
 
 static void note_step(struct lvx_embed *e, int64_t pts_us)
 {
-	if (e->last_pts_us != INT64_MIN && pts_us > e->last_pts_us)
+	if (e->n_fixed && pts_us > e->last_pts_us)
 		e->steps[e->n_steps++ % STEPS] = pts_us - e->last_pts_us;
 	if (e->n_steps == 2 * STEPS)
 		e->n_steps = STEPS; /* the ring goes on at its beginning */
@@ -127,8 +123,10 @@ void lvx_embed_take(struct lvx_embed *e, struct lvx_a53_cc *cc)
 			if (!p->fixed && p->pts_us < next->pts_us)
 				next = p;
 		}
-		/* It came too late to be in order: those after it have theirs already. */
-		if (next->pts_us <= e->last_pts_us && e->last_pts_us != INT64_MIN) {
+		/* It came too late to be in order: those after it have theirs already. Far
+		 * back, the clock has jumped. */
+		int64_t back_us = e->n_fixed ? e->last_pts_us - next->pts_us : -1;
+		if (back_us >= 0 && back_us < LATE_US) {
 			next->fixed = true;
 			next->cc.count = 2;
 			continue;

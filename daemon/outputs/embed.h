@@ -14,8 +14,8 @@ enum { LVX_EMBED_PICTURES = 64 }; /* that wait at most: more than any picture is
 
 struct lvx_embed;
 
-/* channel[0] on field 1, channel[1] on field 2; borrowed, or NULL. frame_us 0: not known. */
-struct lvx_embed *lvx_embed_create(struct lvx_cc608 *channel[2], int64_t frame_us);
+/* channel[0] on field 1, channel[1] on field 2; borrowed, or NULL. */
+struct lvx_embed *lvx_embed_create(struct lvx_cc608 *channel[2]);
 void lvx_embed_destroy(struct lvx_embed *e); /* NULL is fine */
 
 /* Announces a picture, in the order of decoding. */

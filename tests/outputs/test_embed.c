@@ -80,9 +80,9 @@ static enum lvx_a53_codec codec_of(const struct packets *p)
 	return p->par->codec_id == AV_CODEC_ID_HEVC ? LVX_A53_H265 : LVX_A53_H264;
 }
 
-static void embed(struct packets *p, struct lvx_cc608 *cc[2], int64_t frame_us)
+static void embed(struct packets *p, struct lvx_cc608 *cc[2])
 {
-	struct lvx_embed *e = lvx_embed_create(cc, frame_us);
+	struct lvx_embed *e = lvx_embed_create(cc);
 	int taken = 0;
 	for (int i = 0; i <= p->n; i++) {
 		if (i < p->n)
@@ -217,10 +217,10 @@ static void one(const char *codec, const char *rate, int b_frames, int count)
 	struct lvx_cc608 *others[2] = {lvx_cc608_create(&(struct lvx_cc608_params){1, 2}), NULL};
 	for (int i = 0; i < 50; i++)
 		lvx_cc608_word(others[0], "wrong", i * 300000);
-	embed(&in, others, 0);
+	embed(&in, others);
 	lvx_cc608_destroy(others[0]);
 	fill(cc);
-	embed(&in, cc, 0);
+	embed(&in, cc);
 	decode(&after, &in);
 	reference(want, (SECONDS + 10) * 1000000ll);
 	print_message("# %s %s, %d B-frames: %d pictures, %d and %d pairs\n", codec, rate, b_frames,
@@ -342,7 +342,7 @@ static void test_late_picture(void **state)
 {
 	(void)state;
 	struct lvx_cc608 *none[2] = {NULL, NULL};
-	struct lvx_embed *e = lvx_embed_create(none, 40000);
+	struct lvx_embed *e = lvx_embed_create(none);
 	struct lvx_a53_cc cc;
 	lvx_embed_put(e, 80000, 80000);
 	assert_true(lvx_embed_ready(e, false));

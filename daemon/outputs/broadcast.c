@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/outputs/broadcast.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/messages.h"
+#include "daemon/outputs/channels.h"
+#include "daemon/outputs/embed.h"
+#include "daemon/outputs/sender.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	QUEUE_MAX = 8192, /* units; more than LVX_OUT_DELAY_MAX_MS of them */
+	QUEUE_BYTES_MAX = 256 << 20,
+	/* Where nobody waits, units may as well wait for all that will be said about them. */
+	UNHURRIED_US = 4000000,
+	BEGIN_US = 2000000, /* so long are tracks waited for of which nothing has come */
+	LATE_US = 1500000,
+	REORDER_US = 1000000, /* so long does a picture wait for those before it */
+	AHEAD_US = 60000000,  /* what lies further ahead is a jump of the clock */
+	CORRECT_US = 2000000, /* what remains of the delay when corrections are over */
+};
+
+struct broadcast {
+	struct lvx_outlet *host;
+	char *url, *name; /* owned */
+	int64_t delay_us;
+	struct lvx_channels *channels;
+	struct lvx_embed *embed;
+	struct lvx_sender *sender;
+	struct lvx_text au; /* the unit with captions */
+
+	/* Tracks and the newest unit of each, referenced. */
+	struct lvx_unit_track tracks[LVX_UNIT_TRACKS_MAX];
+	const struct lvx_unit *samples[LVX_UNIT_TRACKS_MAX];
+	size_t n_tracks;
+	int video; /* the track with the captions; -1: none yet */
+	enum lvx_a53_codec codec;
+	bool begun;            /* all tracks are known, as far as they will be */
+	int64_t first_unit_us; /* when the first came; 0: none */
+	bool hopeless;         /* there is nothing that it can do */
+
+	const struct lvx_unit *queue[QUEUE_MAX]; /* referenced; a ring, in the order of dts_us */
+	size_t first, n;
+	size_t n_announced;  /* of the queue: the embedder knows of pictures up to there */
+	int64_t head_due_us; /* since when the first of the queue should have gone; 0: it need not
+			      */
+	/* Where the stream is. */
+	int64_t start_us; /* lvx_now_us of timeline 0; 0: it is not heard in real time */
+	int64_t heard_us;
+	uint64_t n_lost, n_told; /* units that have not left; of them, those the host knows of */
+	size_t n_bytes;
+};
+
+/* ---- settings ---- */
+
+/* The index-th URL of the list, with {stream} replaced; NULL: there is none. */
+static char *url_of(const char *list, size_t index, const char *stream)
+{
+	while (list && *list) {
+		list += strspn(list, ", ");
+		size_t len = strcspn(list, ",");
+		if (len > 0 && index-- == 0) {
+			while (len > 0 && list[len - 1] == ' ')
+				len--;
+			const char *mark = memmem(list, len, "{stream}", 8);
+			char *url;
+			int before = (int)(mark ? mark - list : (long)len);
+			int after = mark ? (int)len - before - 8 : 0;
+			if (asprintf(&url, "%.*s%s%.*s", before, list, mark ? stream : "", after,
+				    mark ? mark + 8 : "") < 0)
+				abort();
+			return url;
+		}
+		list += len;
+	}
+	return NULL;
+}
+
+static size_t n_wanted(const struct lvx_stream_settings *settings)
+{
+	size_t n = 0;
+	char *url;
+	while (n < LVX_BROADCAST_OUTS_MAX && (url = url_of(settings->out, n, ""))) {
+		free(url);
+		n++;
+	}
+	return n;
+}
+
+static enum lvx_status parse_channels(struct lvx_channel_setting out[2],
+	const struct lvx_stream_settings *s, struct lvx_error *err)
+{
+	enum lvx_status st = lvx_channel_parse(
+		&out[0], "out-cc1", s->out_cc1 ? s->out_cc1 : LVX_CHANNEL_CC1, err);
+	if (st == LVX_OK)
+		st = lvx_channel_parse(
+			&out[1], "out-cc3", s->out_cc3 ? s->out_cc3 : LVX_CHANNEL_CC3, err);
+	return st;
+}
+
+enum lvx_status lvx_broadcast_check(const struct lvx_stream_settings *s,
+	const struct lvx_model_info *model, const char *where, struct lvx_error *err)
+{
+	struct lvx_channel_setting channels[2];
+	enum lvx_status st = parse_channels(channels, s, err);
+	for (size_t i = 0; st == LVX_OK; i++) {
+		char *url = url_of(s->out, i, "x");
+		if (!url)
+			break;
+		st = i < LVX_BROADCAST_OUTS_MAX ? lvx_mux_check(url, err)
+						: lvx_fail(err, LVX_EINVAL, "more than %d outputs",
+							  LVX_BROADCAST_OUTS_MAX);
+		free(url);
+	}
+	/* Its own lanes must be there; a model need not have those that nobody named. */
+	const char *named[] = {s->out_cc1, s->out_cc3};
+	for (int i = 0; i < 2 && st == LVX_OK; i++) {
+		if (named[i] && channels[i].lane[0] &&
+			lvx_model_info_lane(model, channels[i].lane) < 0)
+			st = lvx_fail(err, LVX_EINVAL, "out-cc%d: the model has no lane '%s'",
+				1 + 2 * i, channels[i].lane);
+	}
+	return st == LVX_OK ? st : lvx_error_context(err, "%s", where);
+}
+
+/* ---- callbacks of the sender, on its thread ---- */
+
+static void on_trouble(void *user, const char *why)
+{
+	struct broadcast *b = user;
+	lvx_outlet_trouble(b->host, "%s", why);
+}
+
+static void on_well(void *user, const char *name)
+{
+	struct broadcast *b = user;
+	char how[300];
+	snprintf(how, sizeof(how), "to %.280s", name);
+	lvx_log_info("stream %s: out %s", lvx_hub_id(lvx_outlet_stream(b->host)), how);
+	lvx_outlet_well(b->host, how);
+}
+
+/* ---- tracks ---- */
+
+static void give_up(struct broadcast *b, const char *why)
+{
+	b->hopeless = true;
+	lvx_outlet_trouble(b->host, "%s: %s", b->name, why);
+}
+
+/* Is the track one of those that are sent: the first pictures, the first sound, and the first
+ * described sound? */
+static bool is_ours(const struct broadcast *b, size_t track)
+{
+	const struct lvx_unit_track *t = &b->tracks[track];
+	for (size_t i = 0; i < track; i++) {
+		if (b->tracks[i].media == t->media && b->tracks[i].role == t->role)
+			return false;
+	}
+	return t->media == LVX_UNIT_AUDIO || t->role == LVX_UNIT_MAIN;
+}
+
+static void take_sample(struct broadcast *b, const struct lvx_unit *unit)
+{
+	if (unit->track >= b->n_tracks)
+		b->n_tracks = lvx_units_tracks(lvx_outlet_units(b->host), b->tracks);
+	if (unit->track >= b->n_tracks)
+		return;
+	bool same = b->samples[unit->track] && b->samples[unit->track]->format == unit->format;
+	if (same)
+		return;
+	lvx_unit_unref(b->samples[unit->track]);
+	b->samples[unit->track] = lvx_unit_ref(unit);
+	if (unit->media == LVX_UNIT_VIDEO && is_ours(b, unit->track)) {
+		b->video = (int)unit->track;
+		bool h264 = strcmp(unit->format->codec, "h264") == 0;
+		b->codec = h264 ? LVX_A53_H264 : LVX_A53_H265;
+		if (!h264 && strcmp(unit->format->codec, "hevc") != 0) {
+			char why[128];
+			snprintf(why, sizeof(why),
+				"the pictures are %s; captions go into H.264 and H.265 only",
+				unit->format->codec);
+			give_up(b, why);
+		}
+	}
+	const struct lvx_unit *ours[LVX_UNIT_TRACKS_MAX] = {0};
+	for (size_t i = 0; i < b->n_tracks; i++)
+		ours[i] = is_ours(b, i) ? b->samples[i] : NULL;
+	lvx_sender_set_tracks(b->sender, b->tracks, ours, b->n_tracks);
+}
+
+/* Has something come of each track, or will nothing come? */
+static bool can_begin(struct broadcast *b, bool all)
+{
+	bool whole = true, video = false;
+	for (size_t i = 0; i < b->n_tracks; i++) {
+		whole = whole && (b->samples[i] || !is_ours(b, i));
+		video = video || b->tracks[i].media == LVX_UNIT_VIDEO;
+	}
+	bool waited = all || lvx_now_us() - b->first_unit_us > BEGIN_US;
+	if (waited && !video)
+		give_up(b, "the stream has no pictures that could carry captions");
+	else if (waited && b->video < 0)
+		give_up(b, "no picture has come");
+	return (whole && video) || waited;
+}
+
+/* ---- the queue ---- */
+
+static const struct lvx_unit *at(const struct broadcast *b, size_t i)
+{
+	return b->queue[(b->first + i) % QUEUE_MAX];
+}
+
+/* Tracks come from threads of their own; here they are one again. */
+static void enqueue(struct broadcast *b, const struct lvx_unit *unit)
+{
+	size_t i = b->n++;
+	b->n_bytes += unit->len;
+	for (; i > 0; i--) {
+		const struct lvx_unit *before = at(b, i - 1);
+		if (before->track == unit->track || before->dts_us <= unit->dts_us)
+			break;
+		b->queue[(b->first + i) % QUEUE_MAX] = before;
+	}
+	b->queue[(b->first + i) % QUEUE_MAX] = lvx_unit_ref(unit);
+	/* It is no picture, as those it has overtaken include one that is announced. */
+	b->n_announced += i < b->n_announced;
+}
+
+static bool is_picture(const struct broadcast *b, const struct lvx_unit *unit)
+{
+	return (int)unit->track == b->video;
+}
+
+static bool is_due(const struct broadcast *b, const struct lvx_unit *unit)
+{
+	int64_t us = b->start_us ? lvx_now_us() - b->start_us - b->delay_us
+				 : b->heard_us - (b->delay_us > UNHURRIED_US ? b->delay_us
+									     : UNHURRIED_US);
+	return unit->dts_us <= us || unit->dts_us > us + AHEAD_US;
+}
+
+/* Tells the embedder of the pictures in the queue till it can let the first of them go. */
+static bool picture_ready(struct broadcast *b, bool all)
+{
+	while (b->n_announced == 0 || !lvx_embed_ready(b->embed, false)) {
+		if (b->n_announced == b->n)
+			return all;
+		const struct lvx_unit *unit = at(b, b->n_announced++);
+		if (is_picture(b, unit))
+			lvx_embed_put(b->embed, unit->pts_us, unit->dts_us);
+	}
+	return true;
+}
+
+/* A receiver that comes back is not given what is long over. */
+static void put(struct broadcast *b, const struct lvx_unit *unit, const uint8_t *data, size_t len)
+{
+	int64_t late_us = b->start_us ? lvx_now_us() + LATE_US : INT64_MAX;
+	lvx_sender_put(b->sender, unit, data, len, late_us);
+}
+
+static void pass_picture(struct broadcast *b, const struct lvx_unit *unit)
+{
+	struct lvx_a53_cc cc;
+	lvx_embed_take(b->embed, &cc);
+	lvx_text_clear(&b->au);
+	lvx_a53_insert(&b->au, b->codec, unit->data, unit->len, &cc);
+	if (b->au.len > 0)
+		put(b, unit, (const uint8_t *)b->au.data, b->au.len);
+}
+
+/* Lets go what is due; all: everything. */
+static void release(struct broadcast *b, bool all)
+{
+	if (b->n > 0 && !b->begun)
+		b->begun = can_begin(b, all);
+	while (b->n > 0 && (b->begun || b->hopeless)) {
+		const struct lvx_unit *unit = at(b, 0);
+		if (!all && !is_due(b, unit))
+			break;
+		if (!b->hopeless && is_picture(b, unit)) {
+			int64_t now_us = lvx_now_us();
+			b->head_due_us = b->head_due_us ? b->head_due_us : now_us;
+			bool waited = b->start_us && now_us - b->head_due_us > REORDER_US;
+			if (!picture_ready(b, all || waited))
+				break;
+			pass_picture(b, unit);
+		} else if (!b->hopeless && is_ours(b, unit->track)) {
+			put(b, unit, NULL, 0);
+		}
+		b->head_due_us = 0;
+		b->first = (b->first + 1) % QUEUE_MAX;
+		b->n--;
+		b->n_bytes -= unit->len;
+		b->n_announced -= b->n_announced > 0;
+		lvx_unit_unref(unit);
+	}
+}
+
+/* ---- the outlet ---- */
+
+static void on_unit(void *self, const struct lvx_unit *unit)
+{
+	struct broadcast *b = self;
+	if (b->first_unit_us == 0)
+		b->first_unit_us = lvx_now_us();
+	take_sample(b, unit);
+	if (b->hopeless || unit->track >= b->n_tracks)
+		return;
+	if (b->n == QUEUE_MAX || b->n_bytes + unit->len > QUEUE_BYTES_MAX) {
+		if (b->n_lost++ == 0)
+			lvx_log_warn("stream %s: %s: too much waits to be heard; some is left out",
+				lvx_hub_id(lvx_outlet_stream(b->host)), b->name);
+		return;
+	}
+	enqueue(b, unit);
+	release(b, false);
+}
+
+static void on_event(void *self, const struct lvx_hub_event *event)
+{
+	struct broadcast *b = self;
+	lvx_channels_event(b->channels, event);
+}
+
+static void count_lost(struct broadcast *b)
+{
+	struct lvx_sender_stats stats;
+	lvx_sender_get_stats(b->sender, &stats);
+	uint64_t lost = b->n_lost + stats.dropped;
+	lvx_outlet_count_lost(b->host, lost - b->n_told);
+	b->n_told = lost;
+}
+
+static void on_tick(void *self, int64_t heard_us)
+{
+	struct broadcast *b = self;
+	struct lvx_hub_info info;
+	lvx_hub_get_info(lvx_outlet_stream(b->host), &info);
+	b->start_us = info.stream.start_mono_us;
+	b->heard_us = heard_us;
+	lvx_channels_tick(b->channels, heard_us);
+	release(b, false);
+	count_lost(b);
+}
+
+static void on_end(void *self)
+{
+	struct broadcast *b = self;
+	lvx_channels_finish(b->channels);
+	release(b, true);
+}
+
+static void destroy(void *self)
+{
+	struct broadcast *b = self;
+	if (!b)
+		return;
+	lvx_sender_destroy(b->sender);
+	for (; b->n > 0; b->n--, b->first = (b->first + 1) % QUEUE_MAX)
+		lvx_unit_unref(b->queue[b->first]);
+	for (size_t i = 0; i < LVX_UNIT_TRACKS_MAX; i++)
+		lvx_unit_unref(b->samples[i]);
+	lvx_embed_destroy(b->embed);
+	lvx_channels_destroy(b->channels);
+	lvx_text_finish(&b->au);
+	free(b->url);
+	free(b->name);
+	free(b);
+}
+
+static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_error *err)
+{
+	const struct lvx_stream_settings *s = lvx_outlet_settings(host);
+	struct lvx_hub_stream *stream = lvx_outlet_stream(host);
+	struct lvx_channel_setting settings[2];
+	struct lvx_cc608 *cc[2];
+	enum lvx_status st = parse_channels(settings, s, err);
+	if (st != LVX_OK)
+		return st;
+	struct broadcast *b = calloc(1, sizeof(*b));
+	if (!b)
+		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	char shown[300];
+	b->host = host;
+	b->video = -1;
+	b->url = url_of(s->out, lvx_outlet_index(host), lvx_hub_id(stream));
+	lvx_mux_shown(b->url, shown, sizeof(shown));
+	b->name = strdup(shown);
+	b->delay_us =
+		1000 * (int64_t)(s->out_delay_ms >= 0 ? s->out_delay_ms : LVX_BROADCAST_DELAY_MS);
+	int64_t hold_us = b->delay_us > CORRECT_US ? b->delay_us - CORRECT_US : 0;
+	lvx_hub_note_hold(stream, hold_us);
+	b->channels = lvx_channels_create(settings, hold_us);
+	lvx_channels_get(b->channels, cc);
+	b->embed = lvx_embed_create(cc);
+	struct lvx_sender_params sp = {
+		.url = b->url,
+		.service = lvx_hub_id(stream),
+		.on_trouble = on_trouble,
+		.on_well = on_well,
+		.user = b,
+	};
+	st = lvx_sender_create(&b->sender, &sp, err);
+	if (st != LVX_OK) {
+		destroy(b);
+		return st;
+	}
+	*self = b;
+	return LVX_OK;
+}
+
+const struct lvx_outlet_kind lvx_outlet_broadcast = {
+	.name = "out",
+	.n_wanted = n_wanted,
+	.create = create,
+	.on_event = on_event,
+	.on_unit = on_unit,
+	.on_tick = on_tick,
+	.on_end = on_end,
+	.destroy = destroy,
+};
