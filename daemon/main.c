@@ -265,6 +265,7 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 		.tls_cert = s->tls_cert,
 		.tls_key = s->tls_key,
 		.web_root = s->web_root,
+		.compress = s->compress,
 		.slow_after_us = (int64_t)(s->slow_after_s * 1e6),
 		.max_connections = (uint32_t)s->max_connections,
 		.max_streams = (uint32_t)s->rows,

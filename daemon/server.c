@@ -88,20 +88,30 @@ static int callback(
 	}
 }
 
-#define PROTOCOL(NAME)                                                                             \
+/*
+ * A buffer of this size is every connection's for as long as it lasts. Over TLS it must hold a
+ * whole record: lws 4.1 turns in circles for ever when it stops reading in the midst of one.
+ */
+enum { RX_BUFFER = 2048, RX_BUFFER_TLS = 16384 };
+
+#define PROTOCOL(NAME, RX)                                                                         \
 	{                                                                                          \
 		.name = NAME, .callback = callback,                                                \
-		.per_session_data_size = sizeof(struct lvx_peer), .rx_buffer_size = 32768,         \
+		.per_session_data_size = sizeof(struct lvx_peer), .rx_buffer_size = RX,            \
 	}
+/* Without a subprotocol the first one is taken; HTTP is served by the same. The browsers'
+ * clients of other services name the others, and their token beside. */
+#define PROTOCOLS(RX)                                                                              \
+	{                                                                                          \
+		PROTOCOL("lumivox.v1", RX), PROTOCOL("realtime", RX), PROTOCOL("token", RX),       \
+			PROTOCOL("bearer", RX), {.name = NULL},                                    \
+	}
+static const struct lws_protocols protocols[] = PROTOCOLS(RX_BUFFER);
+static const struct lws_protocols protocols_tls[] = PROTOCOLS(RX_BUFFER_TLS);
 
-/* Without a subprotocol the first one is taken; HTTP is served by the same. */
-static const struct lws_protocols protocols[] = {
-	PROTOCOL("lumivox.v1"),
-	/* The browsers' clients of other services name these, and their token beside. */
-	PROTOCOL("realtime"),
-	PROTOCOL("token"),
-	PROTOCOL("bearer"),
-	{.name = NULL},
+static const struct lws_extension deflate[] = {
+	{"permessage-deflate", lws_extension_callback_pm_deflate, "permessage-deflate"},
+	{NULL, NULL, NULL},
 };
 
 static const lws_retry_bo_t idle_policy = {
@@ -188,7 +198,7 @@ static enum lvx_status open_context(struct lvx_server *server, struct lvx_error 
 	const struct lvx_server_params *p = &server->params;
 	struct lws_context_creation_info info = {
 		.port = p->port,
-		.protocols = protocols,
+		.protocols = p->tls_cert ? protocols_tls : protocols,
 		.gid = (gid_t)-1,
 		.uid = (uid_t)-1,
 		.user = server,
@@ -213,6 +223,8 @@ static enum lvx_status open_context(struct lvx_server *server, struct lvx_error 
 		info.ssl_cert_filepath = p->tls_cert;
 		info.ssl_private_key_filepath = p->tls_key;
 	}
+	if (p->compress)
+		info.extensions = deflate;
 	lws_set_log_level(LLL_ERR | LLL_WARN, emit);
 	server->context = lws_create_context(&info);
 	if (!server->context)

@@ -22,6 +22,7 @@ struct lvx_server_params {
 	const char *allow_origin, *allow_schemes; /* comma-separated; origin may be NULL */
 	const char *tls_cert, *tls_key;           /* or NULL */
 	const char *web_root;                     /* NULL: no page */
+	bool compress;                            /* permessage-deflate for clients that offer it */
 	int64_t slow_after_us;
 	uint32_t max_connections;
 	uint32_t max_streams; /* to tell clients */

@@ -22,6 +22,8 @@ struct lvx_ws_session;
 struct lvx_http_request;
 struct lvx_transcription;
 
+enum { LVX_OUT_BYTES = 16384 };
+
 struct lvx_server {
 	struct lvx_server_params params; /* strings borrowed from the creator */
 	struct lws_context *context;
@@ -43,6 +45,7 @@ struct lvx_server {
 	int64_t stop_at_us;  /* INT64_MAX: not stopping */
 	int64_t last_reap_us;
 	uint64_t subscribers_dropped, requests_refused, n_requests;
+	unsigned char out[LVX_OUT_BYTES]; /* events on their way to one viewer */
 };
 
 /* What lws keeps for a connection; one of them is set. */

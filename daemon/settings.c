@@ -61,6 +61,8 @@ const struct lvx_option lvx_options[] = {
 		"drop a viewer that has not read for so long (20)"},
 	{"max-connections", FLAG | DAEMON, NUMBER, D(max_connections), 1, 100000, "N",
 		"WebSockets at once (1024)"},
+	{"compress", FLAG | DAEMON, BOOL, D(compress), 0, 0, NULL,
+		"compress WebSockets (permessage-deflate), for some 200 KiB each"},
 	{"log-level", FLAG | DAEMON, STRING, D(log_level), 0, 0, "LEVEL",
 		"error, warn, info or debug"},
 	{"exit-when-done", FLAG | DAEMON, BOOL, D(exit_when_done), 0, 0, NULL,
@@ -389,6 +391,7 @@ void lvx_settings_init(struct lvx_settings *s)
 		.max_connections = -1,
 		.slow_after_s = -1,
 		.viewer_linger_s = -1,
+		.compress = -1,
 		.exit_when_done = -1,
 		.print = -1,
 		.quiet = -1,
@@ -527,6 +530,7 @@ static void fill_defaults(struct lvx_settings *s)
 	s->max_connections = s->max_connections >= 0 ? s->max_connections : 1024;
 	s->slow_after_s = s->slow_after_s >= 0 ? s->slow_after_s : 20;
 	s->viewer_linger_s = s->viewer_linger_s >= 0 ? s->viewer_linger_s : 10;
+	s->compress = s->compress > 0;
 	s->exit_when_done = s->exit_when_done > 0;
 	s->print = s->print > 0;
 	s->quiet = s->quiet > 0;

@@ -48,7 +48,7 @@ struct lvx_settings {
 	char *tls_cert, *tls_key, *web_root, *log_level;
 	int rows, viewer_rows, port, history, max_connections; /* after lvx_settings_load never -1 */
 	double slow_after_s, viewer_linger_s;
-	int exit_when_done, print, quiet;
+	int compress, exit_when_done, print, quiet;
 	struct lvx_stream_settings defaults;
 	struct lvx_stream_settings *streams;
 	size_t n_streams;

@@ -57,6 +57,7 @@ struct lvx_ws_session {
 	bool push_finished;          /* "finish" was said */
 	struct lvx_text held;        /* what the push could not take yet */
 	bool reading;                /* flow control lets data in */
+	bool deflated;               /* lws may compress what is written */
 };
 
 /* ---- sending ---- */
@@ -491,8 +492,8 @@ static int write_reply(struct lvx_ws_session *s)
 	return n < 0 ? -1 : 0;
 }
 
-/* 1: an event was written; 0: there is none; -1: hang up. */
-static int write_event(struct lvx_ws_session *s)
+/* The next event of the subscriptions, in turn; referenced. NULL: there is none. */
+static struct lvx_hub_event *next_event(struct lvx_ws_session *s)
 {
 	for (size_t k = 0; k < s->n_subs; k++) {
 		size_t i = (s->turn + k) % s->n_subs;
@@ -500,18 +501,77 @@ static int write_event(struct lvx_ws_session *s)
 		enum lvx_status st = lvx_hub_next(s->subs[i].stream, &s->subs[i].reader, &e);
 		if (st == LVX_GAP) {
 			drop_slow(s, "fell out of the history");
-			return 0;
+			return NULL;
 		}
 		if (st != LVX_OK)
 			continue;
 		s->turn = i + 1;
-		/* In place: lws puts its frame head into the headroom, which is this thread's. */
-		int n = lws_write(s->wsi, (unsigned char *)e->data + LVX_EVENT_HEADROOM, e->len,
-			LWS_WRITE_TEXT);
-		lvx_hub_event_unref(e);
-		return n < 0 ? -1 : 1;
+		return e;
 	}
-	return 0;
+	return NULL;
+}
+
+/* The head of an unmasked text frame, RFC 6455 section 5.2; its length. */
+static size_t frame_head(uint8_t head[10], size_t len)
+{
+	size_t n = len < 126 ? 0 : len < 65536 ? 2 : 8;
+	head[0] = 0x81;
+	head[1] = n == 0 ? (uint8_t)len : n == 2 ? 126 : 127;
+	for (size_t i = 0; i < n; i++)
+		head[2 + i] = (uint8_t)((uint64_t)len >> 8 * (n - 1 - i));
+	return 2 + n;
+}
+
+static int write_alone(struct lvx_ws_session *s, struct lvx_hub_event *e)
+{
+	/* In place: lws puts its frame head into the headroom, which is this thread's. */
+	int n = lws_write(
+		s->wsi, (unsigned char *)e->data + LVX_EVENT_HEADROOM, e->len, LWS_WRITE_TEXT);
+	lvx_hub_event_unref(e);
+	return n < 0 ? -1 : 1;
+}
+
+/*
+ * Many events come in bursts, and what they cost is mostly the call into the kernel, for
+ * each viewer: so all that are there go in one. 1: something was written, and there may
+ * be more; 0: there is nothing; -1: hang up.
+ */
+static int write_events(struct lvx_ws_session *s)
+{
+	unsigned char *out = s->server->out;
+	size_t used = 0;
+	struct lvx_hub_event *e, *large = NULL;
+	if (s->deflated)
+		return (e = next_event(s)) ? write_alone(s, e) : 0;
+	while (!large && (e = next_event(s))) {
+		uint8_t head[10];
+		size_t n = frame_head(head, e->len);
+		if (LVX_OUT_BYTES - used < n + e->len) {
+			large = e; /* no room: by itself, after the others */
+			break;
+		}
+		memcpy(out + used, head, n);
+		memcpy(out + used + n, e->data + LVX_EVENT_HEADROOM, e->len);
+		used += n + e->len;
+		lvx_hub_event_unref(e);
+	}
+	if (used > 0 && lws_write(s->wsi, out, used, LWS_WRITE_RAW) < 0) {
+		lvx_hub_event_unref(large);
+		return -1;
+	}
+	return large ? write_alone(s, large) : used > 0;
+}
+
+/* Is there anything to be written to this session? */
+static bool has_work(struct lvx_ws_session *s)
+{
+	for (size_t i = 0; i < s->n_subs; i++) {
+		uint64_t oldest, next;
+		lvx_hub_range(s->subs[i].stream, &oldest, &next);
+		if (s->subs[i].reader.next < next)
+			return true;
+	}
+	return s->push && lvx_hub_has_ended(s->push);
 }
 
 static int hang_up(struct lvx_ws_session *s)
@@ -532,14 +592,14 @@ static int on_writeable(struct lvx_ws_session *s)
 		return rc;
 	}
 	/* Those who are told to go for another reason still get what there is. */
-	int written = write_event(s);
+	int written = write_events(s);
 	if (written < 0)
 		return -1;
-	if (written > 0 || send_pushed(s)) {
+	if (written == 0 && !send_pushed(s))
+		return s->close_code != 0 ? hang_up(s) : 0;
+	if (s->first || s->close_code != 0 || has_work(s))
 		want_write(s);
-		return 0;
-	}
-	return s->close_code != 0 ? hang_up(s) : 0;
+	return 0;
 }
 
 static void on_established(struct lvx_server *server, struct lws *wsi, struct lvx_peer *peer)
@@ -554,6 +614,10 @@ static void on_established(struct lvx_server *server, struct lws *wsi, struct lv
 	s->wsi = wsi;
 	s->last = &s->first;
 	s->reading = true;
+	s->deflated = server->params.compress &&
+		      lws_hdr_total_length(wsi, WSI_TOKEN_EXTENSIONS) > 0;
+	if (s->deflated) /* half of the memory that it would take */
+		lws_set_extension_option(wsi, "permessage-deflate", "mem_level", "1");
 	s->next = server->sessions;
 	server->sessions = s;
 	server->n_sessions++;
@@ -609,18 +673,6 @@ int lvx_ws_callback(struct lvx_server *server, struct lws *wsi, enum lws_callbac
 		on_closed(server, peer);
 		return 0;
 	}
-}
-
-/* Is there anything to be written to this session? */
-static bool has_work(struct lvx_ws_session *s)
-{
-	for (size_t i = 0; i < s->n_subs; i++) {
-		uint64_t oldest, next;
-		lvx_hub_range(s->subs[i].stream, &oldest, &next);
-		if (s->subs[i].reader.next < next)
-			return true;
-	}
-	return s->push && lvx_hub_has_ended(s->push);
 }
 
 void lvx_ws_news(struct lvx_server *server)

@@ -161,6 +161,24 @@ async def test_gives_way(exe):
             assert daemon.info("a")["further"] == []
 
 
+async def test_compressed(exe):
+    """with --compress who offers permessage-deflate gets it; the text is the same, also in bursts"""
+    with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 60)}", "--pace", "max", "--compress",
+                               env={"LVX_FAKE_FLOOD": "4"}) as daemon:
+        daemon.wait_for("a", lambda i: i.get("end_reason"))
+        got = []
+        for compression in ("deflate", None):
+            async with daemon.connect(compression=compression) as s:
+                assert ("permessage-deflate" in s.ws.response_headers.get("Sec-WebSocket-Extensions", "")) == (compression is not None)
+                await s.ask(type="subscribe", stream="a", activity=True, **{"from": "start"})
+                got.append(await s.until("end"))
+                assert (await s.ask(type="ping"))["type"] == "pong"
+        assert got[0] == got[1] and len(words(got[0])) > 1000, (len(got[0]), len(got[1]))
+    with folder() as d, Daemon(exe, f"a={wav(d + '/a.wav', 60)}") as daemon:
+        async with daemon.connect(compression="deflate") as s:
+            assert "Sec-WebSocket-Extensions" not in s.ws.response_headers
+
+
 async def test_recorded(exe):
     """what went out to viewers is in the files, too"""
     with folder() as d:
@@ -198,4 +216,4 @@ async def test_many_come_and_go(exe):
             assert daemon.info(x)["state"] == "live"
 
 
-main([test_language, test_lane, test_resume, test_refused, test_gives_way, test_recorded, test_many_come_and_go])
+main([test_language, test_lane, test_resume, test_refused, test_gives_way, test_compressed, test_recorded, test_many_come_and_go])
