@@ -27,9 +27,11 @@ def speak(jobs, synth, base, espeak_parent=None):
                        stderr=subprocess.DEVNULL)
     pcm, rows = np.fromfile(base + ".pcm", np.int16), []
     for line in open(base + ".tsv"):
-        i, off, n, ends = line.rstrip("\n").split("\t")
-        ends = [int(e) for e in ends.split(",") if e]
-        i, off, n = int(i), int(off), int(n)
+        f = line.rstrip("\n").split("\t")
+        if len(f) != 4:                                  # the program was cut short
+            continue
+        i, off, n, ends = f
+        i, off, n, ends = int(i), int(off), int(n), [int(e) for e in ends.split(",") if e]
         ok = off + n <= len(pcm) and n > 4000 and len(ends) == len(jobs[i][1].split(" ")) and 0 < ends[-1] <= n / 16 + 50
         if ok and np.abs(pcm[off:off + n]).max() > 500:
             rows.append((i, off, n, ends))
