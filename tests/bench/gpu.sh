@@ -60,7 +60,7 @@ run() {
 	gzip -dc "$folder/layers/validation.so.gz" >"$folder/layers/libVkLayer_khronos_validation.so"
 	sed -i 's|"library_path": "lib|"library_path": "./lib|' "$folder/layers/VkLayer_khronos_validation.json"
 	export LD_LIBRARY_PATH="$folder/lib:/usr/local/nvidia/lib64:/usr/local/nvidia/lib:${LD_LIBRARY_PATH:-}"
-	ldconfig -p | grep -q libX11.so.6 || LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$folder/lib-x11"
+	LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$folder/lib-x11" # the driver finds libGLX and libEGL nowhere else
 	export VK_LAYER_PATH="$folder/layers" XDG_CACHE_HOME="${TMPDIR:-/tmp}/lumivox-cache" LVX_LOG=info
 	icd=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
 	[ -e $icd ] && export VK_DRIVER_FILES=$icd
