@@ -62,7 +62,7 @@ const struct lvx_option lvx_options[] = {
 	{"max-connections", FLAG | DAEMON, NUMBER, D(max_connections), 1, 100000, "N",
 		"WebSockets at once (1024)"},
 	{"compress", FLAG | DAEMON, BOOL, D(compress), 0, 0, NULL,
-		"compress WebSockets (permessage-deflate), for some 200 KiB each"},
+		"compress WebSockets (permessage-deflate), for some 70 KiB each"},
 	{"log-level", FLAG | DAEMON, STRING, D(log_level), 0, 0, "LEVEL",
 		"error, warn, info or debug"},
 	{"exit-when-done", FLAG | DAEMON, BOOL, D(exit_when_done), 0, 0, NULL,

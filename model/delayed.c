@@ -165,6 +165,14 @@ static uint32_t lane_of(uint32_t bit)
 	return i;
 }
 
+void lvx_delayed_hear_as(struct lvx_delayed *d, const struct lvx_delayed *of)
+{
+	d->in = of->in;
+	d->delay = of->delay;
+	d->delay_slots = of->delay_slots;
+	lvx_delayed_set_lanes(d, d->lanes);
+}
+
 void lvx_delayed_follow(struct lvx_delayed *d, int32_t token)
 {
 	uint32_t i = lane_of(d->caption);

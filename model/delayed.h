@@ -38,6 +38,8 @@ void lvx_delayed_prefix(
 	const struct lvx_delayed *d, const int32_t *tokens, uint32_t n, struct lvx_run *run);
 void lvx_delayed_picture(const struct lvx_delayed *d, const float *values, struct lvx_run *run);
 void lvx_delayed_slot(const struct lvx_delayed *d, const float *values, struct lvx_run *run);
+/* Hears the same sound: in the language, and with the delay, of that row. */
+void lvx_delayed_hear_as(struct lvx_delayed *d, const struct lvx_delayed *of);
 /*
  * What the captions feed into the next slot comes from another row, which hears the same:
  * token, or -1: that row makes none, so this one makes those that its lanes build on.

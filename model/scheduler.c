@@ -174,6 +174,7 @@ static enum lvx_status follow(struct lvx_scheduler *s, struct row *row,
 		return lvx_fail(err, LVX_EINVAL, "a further row makes no captions");
 	if (!of->trail && !(of->trail = lvx_trail_create(s->n_values)))
 		return lvx_fail(err, LVX_ENOMEM, "scheduler: out of memory");
+	lvx_delayed_hear_as(&row->policy, &of->policy);
 	row->of = p->of;
 	row->next = of->trail->n;
 	row->n_prefix = of->n_prefix;

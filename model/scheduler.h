@@ -57,8 +57,8 @@ struct lvx_row_params {
 				   * first words that fit into max_prefix tokens */
 	/*
 	 * A further row of the row `of` (which must not follow one itself): from now on it
-	 * hears what that one hears (feed is not used), with its prefix (so is prefix), and
-	 * is fed that one's caption tokens where it makes them. It changes nothing there. Not
+	 * hears what that one hears (feed is not used), with its prefix, language and delay
+	 * (nor are these), and is fed that one's caption tokens where it makes them. It changes nothing there. Not
 	 * the caption lane. It ends after that one, or at once when that one is removed.
 	 */
 	bool follows;

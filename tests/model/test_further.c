@@ -221,6 +221,39 @@ static void test_captions_off(void **state)
 	fake_row_free(r);
 }
 
+/* The stream's row was told its language and another delay: who follows hears the same sound. */
+static void test_hears_as(void **state)
+{
+	(void)state;
+	strcpy(model->info.conditions[4], "in:en");
+	strcpy(model->info.conditions[5], "delay:2");
+	model->info.n_conditions = 6;
+	model->info.delays[0] = 2;
+	model->info.n_delays = 1;
+	struct fake_row *r = fake_row(1);
+	r->params.language = "en";
+	r->params.delay_slots = 2;
+	runner->say = say_words;
+	fake_slots(r, 20);
+	add(r);
+	struct fake_row *f = further_row(r, 1 << TRANSLATION, "fr");
+	add(f);
+	finish(r);
+	uint32_t at;
+	const struct fake_step *s = &runner->steps[find_run(f->index, 0, &at)];
+	assert_int_equal(s->runs[at].n_conditions, 4);
+	assert_int_equal(s->conditions[at][0], 1);
+	assert_int_equal(s->conditions[at][1], 4);
+	assert_int_equal(s->conditions[at][2], FR);
+	assert_int_equal(s->conditions[at][3], 5);
+	/* Its first word, of slot 0 or 1, or of 7 or 8: it ended delay + 1 slots before. */
+	const struct fake_event *word = fake_nth(f, LVX_EVENT_WORD, 1);
+	int64_t slot = 7 + f->index % 2;
+	assert_int_equal(word->e.end_us, (slot - 2 - 1 + 1) * FAKE_SLOT_US);
+	fake_row_free(f);
+	fake_row_free(r);
+}
+
 static int32_t say_late(uint32_t row, int64_t slot, uint32_t lane)
 {
 	(void)row;
@@ -330,6 +363,7 @@ int main(void)
 		TEST(test_fed),
 		TEST(test_changes_nothing),
 		TEST(test_captions_off),
+		TEST(test_hears_as),
 		TEST(test_tail),
 		TEST(test_no_room),
 		TEST(test_refusals),
