@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/cues.h"
 
+#include "base/utf8.h"
+
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -10,7 +12,9 @@ enum { WORDS_MAX = 2 * LVX_CUE_LINE_CHARS };
 
 struct word {
 	char *text; /* owned */
-	int chars;
+	int columns;
+	bool spaced;	  /* from the word before it */
+	bool begins_line; /* it may */
 	int64_t start_us, end_us;
 };
 
@@ -55,20 +59,12 @@ void lvx_cues_destroy(struct lvx_cues *c)
 	free(c);
 }
 
-static int count_chars(const char *s)
-{
-	int n = 0;
-	for (; *s; s++)
-		n += ((unsigned char)*s & 0xc0) != 0x80;
-	return n;
-}
-
 /* Length of the words [from, to) on one line. */
-static int line_chars(const struct word *w, int from, int to)
+static int line_columns(const struct word *w, int from, int to)
 {
 	int n = 0;
 	for (int i = from; i < to; i++)
-		n += w[i].chars + (i > from);
+		n += w[i].columns + (i > from && w[i].spaced);
 	return n;
 }
 
@@ -77,11 +73,11 @@ static int line_chars(const struct word *w, int from, int to)
 static int split_lines(const struct word *w, int n, int line)
 {
 	int best = -1, best_diff = 0;
-	if (n <= 1 || line_chars(w, 0, n) <= line)
+	if (n <= 1 || line_columns(w, 0, n) <= line)
 		return n;
 	for (int i = 1; i < n; i++) {
-		int a = line_chars(w, 0, i), b = line_chars(w, i, n);
-		if ((a > line && i > 1) || (b > line && n - i > 1))
+		int a = line_columns(w, 0, i), b = line_columns(w, i, n);
+		if ((a > line && i > 1) || (b > line && n - i > 1) || !w[i].begins_line)
 			continue;
 		if (best < 0 || abs(a - b) <= best_diff) {
 			best = i;
@@ -94,7 +90,7 @@ static int split_lines(const struct word *w, int n, int line)
 /* Long enough to be read at 20 characters a second, if what follows leaves the room. */
 static int64_t end_wanted(const struct lvx_cues *c)
 {
-	int64_t want = (int64_t)count_chars(c->held_text) * 50000;
+	int64_t want = (int64_t)lvx_utf8_columns(c->held_text) * 50000;
 	if (want < LVX_CUE_MIN_US)
 		want = LVX_CUE_MIN_US;
 	if (want > LVX_CUE_MAX_US)
@@ -133,7 +129,7 @@ static void close_cue(struct lvx_cues *c)
 		return;
 	int second = split_lines(c->words, c->n, c->line);
 	for (int i = 0; i < c->n; i++) {
-		if (i)
+		if (i > 0 && (i == second || c->words[i].spaced))
 			lvx_text_add(&text, i == second ? "\n" : " ", 1);
 		lvx_text_add(&text, c->words[i].text, strlen(c->words[i].text));
 		free(c->words[i].text);
@@ -149,11 +145,15 @@ static void close_cue(struct lvx_cues *c)
 
 void lvx_cues_word(struct lvx_cues *c, const char *text, int64_t start_us, int64_t end_us)
 {
-	struct word w = {.chars = count_chars(text), .start_us = start_us, .end_us = end_us};
+	struct word w = {.columns = lvx_utf8_columns(text),
+		.begins_line = lvx_utf8_begins_line(text),
+		.start_us = start_us,
+		.end_us = end_us};
 	if (w.start_us < c->floor_us)
 		w.start_us = c->floor_us;
 	if (c->n) {
 		struct word *last = &c->words[c->n - 1];
+		w.spaced = lvx_utf8_spaced(last->text, text);
 		/* Times never run backwards, whatever the model says. */
 		if (w.start_us < last->start_us)
 			w.start_us = last->start_us;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Words to subtitles: at most two lines of 42 characters, 5/6 s to 7 s on screen,
- * broken where a sentence ends or the speaker pauses; and subtitles as text. A cue
- * is handed out as soon as the word after it has begun. One thread at a time.
+ * Words to subtitles: at most two lines of 42 characters (a Chinese one is as wide as
+ * two others and counts so, for reading too), 5/6 s to 7 s on screen, broken where a
+ * sentence ends or the speaker pauses; and subtitles as text. A cue is handed out as
+ * soon as the word after it has begun. One thread at a time.
  */
 #ifndef LVX_DAEMON_CUES_H
 #define LVX_DAEMON_CUES_H

@@ -132,7 +132,7 @@ enum lvx_status lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes, stru
 struct lvx_hub_correction {
 	int64_t epoch;
 	uint64_t from_seq, to_seq;
-	const char *text; /* words with spaces between them */
+	const char *text; /* words; spaces between them, where such belong there */
 };
 enum lvx_status lvx_hub_correct(struct lvx_hub_stream *s, const struct lvx_hub_correction *c,
 	uint64_t *seq, struct lvx_error *err);

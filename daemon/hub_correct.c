@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A line of text that someone replaces: an event of its own, beside what was sent. */
 #include "base/json.h"
+#include "base/utf8.h"
 #include "daemon/hub_priv.h"
 #include "daemon/json_out.h"
 
@@ -93,7 +94,7 @@ static void share_out(const struct line *line, const char *text, size_t n_bytes,
 	for (size_t i = 0; i < n; i++) {
 		p += strspn(p, " ");
 		times[i].start_us = begin_us + span_us * (int64_t)(p - text) / (int64_t)n_bytes;
-		p += strcspn(p, " ");
+		p += lvx_utf8_word(p);
 		times[i].end_us = begin_us + span_us * (int64_t)(p - text) / (int64_t)n_bytes;
 	}
 }
@@ -102,7 +103,7 @@ static size_t count_words(const char *text)
 {
 	size_t n = 0;
 	for (const char *p = text + strspn(text, " "); *p; p += strspn(p, " "), n++)
-		p += strcspn(p, " ");
+		p += lvx_utf8_word(p);
 	return n;
 }
 

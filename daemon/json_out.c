@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/json_out.h"
 
+#include "base/utf8.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -122,7 +124,7 @@ void lvx_json_out_correction(struct lvx_text *t, const struct lvx_event_key *key
 	const char *p = e->text;
 	for (size_t i = 0; i < e->n_words; i++) {
 		p += strspn(p, " ");
-		size_t len = strcspn(p, " ");
+		size_t len = lvx_utf8_word(p);
 		lvx_text_printf(t, "%s{\"text\":", i > 0 ? "," : "");
 		lvx_text_json_n(t, p, len);
 		lvx_text_printf(t,

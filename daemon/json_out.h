@@ -42,7 +42,7 @@ struct lvx_word_time {
 struct lvx_correction_event {
 	const char *lane, *language; /* language: NULL unknown */
 	uint64_t from_seq, to_seq;
-	const char *text; /* n_words words with spaces between them */
+	const char *text; /* n_words words (lvx_utf8_word) */
 	const struct lvx_word_time *times;
 	size_t n_words;
 };

@@ -44,7 +44,7 @@ static void print_line(struct followed *f, uint32_t lane)
 	if (line->len == 0)
 		return;
 	int64_t s = f->begin_us[lane] / 1000000;
-	printf("%s %2" PRId64 ":%02d.%d %s%s\n", lvx_hub_id(f->stream), s / 60, (int)(s % 60),
+	printf("%s %2" PRId64 ":%02d.%d %s %s\n", lvx_hub_id(f->stream), s / 60, (int)(s % 60),
 		(int)(f->begin_us[lane] / 100000 % 10), f->names[lane], line->data);
 	lvx_text_clear(line);
 }
@@ -66,7 +66,7 @@ static void print_text(struct followed *f, const struct lvx_hub_event *e)
 		if (line->len == 0)
 			f->begin_us[e->lane] =
 				json_integer_value(json_object_get(word, "start_us"));
-		lvx_text_printf(line, " %s", text ? text : "");
+		lvx_text_word(line, text ? text : "");
 	}
 	if (json_is_true(json_object_get(root, "segment_end")) || line->len > LINE)
 		print_line(f, e->lane);

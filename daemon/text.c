@@ -43,6 +43,13 @@ void lvx_text_add(struct lvx_text *t, const char *bytes, size_t n)
 	t->data[t->len] = '\0';
 }
 
+void lvx_text_word(struct lvx_text *t, const char *word)
+{
+	if (t->len > 0 && lvx_utf8_spaced(t->data, word))
+		lvx_text_add(t, " ", 1);
+	lvx_text_add(t, word, strlen(word));
+}
+
 void lvx_text_vprintf(struct lvx_text *t, const char *fmt, va_list args)
 {
 	va_list again;

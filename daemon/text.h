@@ -20,6 +20,8 @@ struct lvx_text {
 void lvx_text_finish(struct lvx_text *t);
 void lvx_text_clear(struct lvx_text *t); /* keeps the memory */
 void lvx_text_add(struct lvx_text *t, const char *bytes, size_t n);
+/* With a space before it, if one belongs there (lvx_utf8_spaced). */
+void lvx_text_word(struct lvx_text *t, const char *word);
 void lvx_text_printf(struct lvx_text *t, const char *fmt, ...) LVX_PRINTF(2, 3);
 void lvx_text_vprintf(struct lvx_text *t, const char *fmt, va_list args) LVX_PRINTF(2, 0);
 /* A JSON string with its quotes, "null" for NULL. Bytes that are not UTF-8 become U+FFFD. */

@@ -84,17 +84,19 @@ static void on_word(void *user, const struct lvx_word *word)
 					  : took_us;
 	int64_t end_us = max(word->end_us, lane->last_end_us);
 	int64_t start_us = max(end_us - took_us, max(lane->last_end_us, lane->stretch_us));
+	/* Between sentences a tag stands alone; within one it changes nothing. */
+	bool alone = !lane->segment_open && lvx_word_is_tag(word->text);
 	struct lvx_event e = {.kind = LVX_EVENT_WORD,
 		.lane = (uint32_t)(lane - s->lanes),
 		.text = word->text,
 		.start_us = start_us < end_us ? start_us : end_us,
 		.end_us = end_us,
 		.confidence = calibrated(&s->model->config, word->confidence),
-		.segment_end = word->ends_sentence};
+		.segment_end = word->ends_sentence || alone};
 	lane->last_end_us = end_us;
 	if (word->ends_sentence)
 		lane->settle_from = 0; /* nothing is left for the pause to end */
-	lane->segment_open = !word->ends_sentence;
+	lane->segment_open = !e.segment_end;
 	send(s, &e);
 }
 

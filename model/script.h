@@ -10,7 +10,8 @@
  *
  * Segments: a lane's segment ends with a word that ends a sentence, or, where
  * an utterance ends without one, by an ACTIVITY event of that lane with
- * segment_end, once the lane has said what was still to come.
+ * segment_end, once the lane has said what was still to come. A sound's tag ([music])
+ * between two sentences is a segment of its own.
  */
 #ifndef LVX_MODEL_SCRIPT_H
 #define LVX_MODEL_SCRIPT_H

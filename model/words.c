@@ -51,7 +51,7 @@ static size_t without_closing(const char *s, size_t len)
 {
 	static const char *const closing[] = {"\"", "'", ")", "]", "}", "\xc2\xbb", "\xc2\xab",
 		"\xe2\x80\x9c", "\xe2\x80\x9d", "\xe2\x80\x98", "\xe2\x80\x99", "\xe2\x80\xba",
-		"\xe2\x80\xb9"};
+		"\xe2\x80\xb9", "\xe3\x80\x8d", "\xe3\x80\x8f", "\xe3\x80\x8b", "\xef\xbc\x89"};
 	for (size_t i = 0; i < sizeof(closing) / sizeof(closing[0]); i++) {
 		if (ends_with(s, len, closing[i])) {
 			len -= strlen(closing[i]);
@@ -86,7 +86,17 @@ bool lvx_word_ends_sentence(const char *s, size_t len)
 	if (ends_with(s, len, "?") || ends_with(s, len, "!") || ends_with(s, len, "..") ||
 		ends_with(s, len, "\xe2\x80\xa6"))
 		return true;
+	/* Chinese and Japanese. */
+	if (ends_with(s, len, "\xe3\x80\x82") || ends_with(s, len, "\xef\xbc\x9f") ||
+		ends_with(s, len, "\xef\xbc\x81"))
+		return true;
 	return ends_with(s, len, ".") && !is_abbreviation(s, len - 1);
+}
+
+bool lvx_word_is_tag(const char *s)
+{
+	size_t len = strlen(s);
+	return len > 2 && s[0] == '[' && s[len - 1] == ']';
 }
 
 /* Gives out the first len bytes of what is open. */

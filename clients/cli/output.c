@@ -2,6 +2,8 @@
 #include "clients/cli/output.h"
 
 #include "clients/cli/cli.h"
+
+#include "base/utf8.h"
 #include "daemon/cues.h"
 
 #include <inttypes.h>
@@ -16,7 +18,7 @@ struct lane {
 	json_t *words; /* of the segment that is being gathered */
 	int64_t last_end_us;
 	uint64_t n_segments;
-	bool mid_line; /* as_they_come: a word stands on the line */
+	char last[5]; /* as_they_come: the last character on the line; "" at its beginning */
 };
 
 struct out {
@@ -98,22 +100,17 @@ static json_t *word_json(const struct out_word *w)
 static void send_segment(struct out *o, uint32_t lane)
 {
 	struct lane *l = &o->lanes[lane];
-	size_t n = json_array_size(l->words), len = 1;
+	struct lvx_text text = {0};
+	size_t n = json_array_size(l->words);
 	if (!n)
 		return;
 	for (size_t i = 0; i < n; i++)
-		len += json_string_length(json_object_get(json_array_get(l->words, i), "text")) + 1;
-	char *text = cli_alloc(len);
-	for (size_t i = 0; i < n; i++) {
-		if (i)
-			strcat(text, " ");
-		strcat(text,
+		lvx_text_word(&text,
 			json_string_value(json_object_get(json_array_get(l->words, i), "text")));
-	}
 	if (o->p.format == OUT_TXT) {
 		if (several_lanes(o))
 			fprintf(o->p.to, "%s: ", o->p.lanes[lane]);
-		fprintf(o->p.to, "%s\n", text);
+		fprintf(o->p.to, "%s\n", text.data);
 	} else {
 		const json_t *first = json_array_get(l->words, 0);
 		const json_t *last = json_array_get(l->words, n - 1);
@@ -121,7 +118,7 @@ static void send_segment(struct out *o, uint32_t lane)
 			o->p.file, "lane", o->p.lanes[lane], "language", o->p.languages[lane],
 			"segment", (json_int_t)l->n_segments, "start_us",
 			json_object_get(first, "start_us"), "end_us",
-			json_object_get(last, "end_us"), "text", text, "words", l->words);
+			json_object_get(last, "end_us"), "text", text.data, "words", l->words);
 		if (line) {
 			json_dumpf(line, o->p.to, JSON_COMPACT | JSON_REAL_PRECISION(6));
 			putc('\n', o->p.to);
@@ -129,7 +126,7 @@ static void send_segment(struct out *o, uint32_t lane)
 		json_decref(line);
 	}
 	fflush(o->p.to);
-	free(text);
+	lvx_text_finish(&text);
 	json_array_clear(l->words);
 	l->n_segments++;
 }
@@ -143,14 +140,14 @@ void out_word(struct out *o, uint32_t lane, const struct out_word *w)
 		lvx_cues_word(o->cues, w->text, w->start_us, w->end_us);
 		return;
 	}
-	if ((json_array_size(l->words) || l->mid_line) &&
+	if ((json_array_size(l->words) || l->last[0]) &&
 		w->start_us - l->last_end_us >= SEGMENT_PAUSE_US)
 		out_segment_end(o, lane);
 	l->last_end_us = w->end_us;
 	if (o->p.format == OUT_TXT && o->p.as_they_come && !several_lanes(o)) {
-		fprintf(o->p.to, "%s%s", l->mid_line ? " " : "", w->text);
+		fprintf(o->p.to, "%s%s", lvx_utf8_spaced(l->last, w->text) ? " " : "", w->text);
 		fflush(o->p.to);
-		l->mid_line = true;
+		snprintf(l->last, sizeof(l->last), "%s", lvx_utf8_last(w->text));
 		return;
 	}
 	json_array_append_new(l->words, word_json(w));
@@ -162,10 +159,10 @@ void out_segment_end(struct out *o, uint32_t lane)
 		return;
 	if (o->cues) {
 		lvx_cues_break(o->cues);
-	} else if (o->lanes[lane].mid_line) {
+	} else if (o->lanes[lane].last[0]) {
 		putc('\n', o->p.to);
 		fflush(o->p.to);
-		o->lanes[lane].mid_line = false;
+		o->lanes[lane].last[0] = '\0';
 	} else {
 		send_segment(o, lane);
 	}

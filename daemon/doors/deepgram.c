@@ -158,8 +158,7 @@ static void add_word(struct lvx_door *d, const struct lvx_door_event *e)
 		lvx_text_json(&s->words, e->word);
 	}
 	lvx_text_printf(&s->words, "}");
-	lvx_text_printf(&s->transcript, "%s%s", s->transcript.len > 0 ? " " : "",
-		s->params.punctuate ? e->word : bare);
+	lvx_text_word(&s->transcript, s->params.punctuate ? e->word : bare);
 	s->n_words++;
 	s->confidence += e->confidence;
 	s->end_us = e->end_us > s->end_us ? e->end_us : s->end_us;

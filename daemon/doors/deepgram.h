@@ -26,7 +26,8 @@ enum lvx_deepgram_message {
 enum lvx_status lvx_deepgram_message_parse(
 	enum lvx_deepgram_message *out, const char *text, size_t len, struct lvx_error *err);
 
-/* The word in lower case without punctuation around it; NUL-terminated, cut to size - 1. */
+/* The word in lower case without punctuation around it, but for a tag such as [music];
+ * NUL-terminated, cut to size - 1. */
 void lvx_deepgram_bare_word(const char *word, char *out, size_t size);
 
 #endif

@@ -192,9 +192,10 @@ enum lvx_status lvx_deepgram_message_parse(
 void lvx_deepgram_bare_word(const char *word, char *out, size_t size)
 {
 	size_t n = strlen(word);
-	while (n > 0 && ispunct((unsigned char)word[n - 1]))
+	bool tag = n > 2 && word[0] == '[' && word[n - 1] == ']'; /* [music]: not a word */
+	while (!tag && n > 0 && ispunct((unsigned char)word[n - 1]))
 		n--;
-	while (n > 0 && ispunct((unsigned char)*word)) {
+	while (!tag && n > 0 && ispunct((unsigned char)*word)) {
 		word++;
 		n--;
 	}

@@ -2,6 +2,7 @@
 /* OpenAI's realtime transcription, and vLLM's: wss://HOST/v1/realtime?intent=transcription. */
 #include "daemon/doors/openai.h"
 
+#include "base/utf8.h"
 #include "daemon/doors/openai_out.h"
 
 #include <inttypes.h>
@@ -251,7 +252,9 @@ static void on_word(struct lvx_door *d, const struct lvx_door_event *e)
 			say(d, &t);
 		}
 	}
-	lvx_text_printf(&delta, "%s%s", s->n_words > 0 ? " " : "", e->word);
+	if (s->n_words > 0 && lvx_utf8_spaced(s->transcript.data, e->word))
+		lvx_text_add(&delta, " ", 1);
+	lvx_text_word(&delta, e->word);
 	lvx_text_printf(&logprob, "{\"token\":");
 	lvx_text_json(&logprob, delta.data);
 	lvx_text_printf(&logprob, ",\"logprob\":-");

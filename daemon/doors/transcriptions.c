@@ -87,7 +87,7 @@ static void on_word(struct lvx_transcription *t, const json_t *w)
 	int64_t start_us = json_integer_value(json_object_get(w, "start_us"));
 	int64_t end_us = json_integer_value(json_object_get(w, "end_us"));
 	double confidence = json_number_value(json_object_get(w, "confidence"));
-	lvx_text_printf(&t->text, "%s%s", t->text.len > 0 ? " " : "", word);
+	lvx_text_word(&t->text, word);
 	lvx_text_printf(&t->words, "%s{\"word\":", t->words.len > 0 ? "," : "");
 	lvx_text_json(&t->words, word);
 	lvx_text_printf(&t->words, ",\"start\":");
@@ -97,7 +97,7 @@ static void on_word(struct lvx_transcription *t, const json_t *w)
 	lvx_text_printf(&t->words, "}");
 	if (t->n_segment_words == 0)
 		t->segment_start_us = start_us;
-	lvx_text_printf(&t->segment, "%s%s", t->n_segment_words > 0 ? " " : "", word);
+	lvx_text_word(&t->segment, word);
 	t->n_segment_words++;
 	t->last_us = end_us;
 	t->log_sum += log(confidence > 1e-4 ? confidence : 1e-4);

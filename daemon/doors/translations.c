@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OpenAI's realtime translation: wss://HOST/v1/realtime/translations. Text only. */
+#include "base/utf8.h"
 #include "daemon/doors/openai_out.h"
 
 #include <inttypes.h>
@@ -8,7 +9,7 @@
 
 struct state {
 	struct lvx_openai_config config;
-	bool begun[2]; /* captions, translation: a word was sent */
+	char last[2][5]; /* captions, translation: the last character that was sent */
 	bool closing;
 };
 
@@ -82,8 +83,11 @@ static void on_event(struct lvx_door *d, const struct lvx_door_event *e)
 	struct lvx_text t = {0}, delta = {0};
 	if (e->kind != LVX_HUB_TEXT || !e->word)
 		return;
-	lvx_text_printf(&delta, "%s%s", s->begun[e->translation] ? " " : "", e->word);
-	s->begun[e->translation] = true;
+	char *last = s->last[e->translation];
+	if (lvx_utf8_spaced(last, e->word))
+		lvx_text_add(&delta, " ", 1);
+	lvx_text_word(&delta, e->word);
+	snprintf(last, sizeof(s->last[0]), "%s", lvx_utf8_last(e->word));
 	lvx_openai_begin(d, &t,
 		e->translation ? "session.output_transcript.delta"
 			       : "session.input_transcript.delta");

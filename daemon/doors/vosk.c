@@ -119,8 +119,7 @@ static void answer_final(struct lvx_door *d)
 			abort();
 		const json_t *best = json_object_get(root, "alternatives");
 		best = best ? json_array_get(best, 0) : root;
-		lvx_text_printf(&all.text, "%s%s", all.text.len > 0 ? " " : "",
-			json_string_value(json_object_get(best, "text")));
+		lvx_text_word(&all.text, json_string_value(json_object_get(best, "text")));
 		const char *words = strstr(result, "\"result\" : [");
 		const char *end = words ? strstr(words, "], \"text\" : ") : NULL;
 		if (end) {
@@ -137,7 +136,7 @@ static void answer_final(struct lvx_door *d)
 		s->results_at += strlen(result) + 1;
 	}
 	if (s->n_words > 0) {
-		lvx_text_printf(&all.text, "%s%s", all.text.len > 0 ? " " : "", s->text.data);
+		lvx_text_word(&all.text, s->text.data);
 		lvx_text_printf(&all.words, "%s", all.words.len > 0 ? ", " : "");
 		lvx_text_add(&all.words, s->words.data, s->words.len);
 		all.n_words += s->n_words;
@@ -172,7 +171,7 @@ static void on_event(struct lvx_door *d, const struct lvx_door_event *e)
 		lvx_text_printf(&s->words, ", \"word\" : ");
 		lvx_text_json(&s->words, e->word);
 		lvx_text_printf(&s->words, "}");
-		lvx_text_printf(&s->text, "%s%s", s->text.len > 0 ? " " : "", e->word);
+		lvx_text_word(&s->text, e->word);
 		s->n_words++;
 		s->confidence += e->confidence;
 	}

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -205,6 +206,53 @@ static void test_clock(void **state)
 	assert_true(lvx_wall_us() > INT64_C(1600000000000000));
 }
 
+static void test_words(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *left, *right;
+		bool spaced;
+	} joints[] = {
+		{"good", "day", true},
+		{"", "day", false},
+		{"day", "", false},
+		{"\u4f60", "\u597d", false},
+		{"\u4f60", "day", true},
+		{"day", "\u4f60", true},
+		{"Linux", "\uff0c", false},	/* a full-width comma has its space in itself */
+		{"\u3002", "Linux", false},
+		{"\u8bf4", "\u201c", false},	/* quotation marks go with their neighbours */
+		{"\u201d", "\u4ed6", false},
+		{"said", "\u201cwell", true},
+		{"\u2026", "well", true},
+		{"\ud55c", "\uad6d", true},	/* Korean has spaces */
+		{"\u304b", "\u30ab", false},
+		{"\U00020000", "\U00020001", false},
+		{"\xe4\xbd", "\xa0", true},	/* not UTF-8 */
+	};
+	for (size_t i = 0; i < sizeof(joints) / sizeof(joints[0]); i++)
+		if (lvx_utf8_spaced(joints[i].left, joints[i].right) != joints[i].spaced)
+			fail_msg("'%s' and '%s'", joints[i].left, joints[i].right);
+	assert_string_equal(lvx_utf8_last(""), "");
+	assert_string_equal(lvx_utf8_last("day"), "y");
+	assert_string_equal(lvx_utf8_last("a\u4f60"), "\u4f60");
+	assert_string_equal(lvx_utf8_last("a\U00020000"), "\U00020000");
+	assert_string_equal(lvx_utf8_last("\u4f60\xa0"), "\xa0");
+
+	static const struct {
+		const char *text;
+		size_t len;
+	} words[] = {{"", 0}, {" a", 0}, {"abc def", 3}, {"abc", 3}, {"Linux\u7cfb", 5},
+		{"\u7cfb\u7edf", 3}, {"\u3002a", 3}, {"\u00e4\u00f6 x", 4}, {"\xff x", 1}};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		assert_int_equal(lvx_utf8_word(words[i].text), words[i].len);
+	assert_int_equal(lvx_utf8_columns("a\u00e4\u4f60\uff0c\ud55c\xff"), 2 + 3 * 2 + 1);
+	assert_true(lvx_utf8_begins_line("a"));
+	assert_true(lvx_utf8_begins_line("\u300c"));
+	assert_false(lvx_utf8_begins_line("\uff0c"));
+	assert_false(lvx_utf8_begins_line("\u3002"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +263,7 @@ int main(void)
 		cmocka_unit_test(test_log_levels),
 		cmocka_unit_test(test_bell),
 		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_words),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/cues.h"
 
+#include "base/utf8.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -195,6 +197,49 @@ static void test_text(void **state)
 	lvx_text_finish(&t);
 }
 
+/* A character a word, as models write Chinese. */
+static void say_each(struct lvx_cues *c, const char *text, int64_t start_us, int64_t each_us)
+{
+	char word[5];
+	for (size_t n; *text; text += n, start_us += each_us) {
+		n = lvx_utf8_word(text);
+		snprintf(word, sizeof(word), "%.*s", (int)n, text);
+		lvx_cues_word(c, word, start_us, start_us + each_us);
+	}
+}
+
+static void test_chinese(void **state)
+{
+	struct got g = {0};
+	struct lvx_cues *c = lvx_cues_create(take, &g);
+	(void)state;
+	/* 24 characters are two lines, though 48 columns; a comma does not begin the second. */
+	say_each(c, "\u6211\u4eec\u4eca\u5929\u65e9\u4e0a\u53bb\u516c\u56ed\u6563\u6b65\uff0c"
+		    "\u7136\u540e\u56de\u5bb6\u5403\u4e86\u4e00\u987f\u5348\u996d\u3002",
+		1 * S, 200 * MS);
+	lvx_cues_break(c);
+	lvx_cues_word(c, "Linux", 9 * S, 10 * S);
+	lvx_cues_word(c, "\u7cfb", 10 * S, 10200 * MS);
+	lvx_cues_word(c, "\u7edf", 10200 * MS, 10400 * MS);
+	lvx_cues_break(c);
+	/* A sound between two sentences has its cue. */
+	lvx_cues_word(c, "[music]", 14 * S, 15 * S);
+	lvx_cues_break(c);
+	lvx_cues_word(c, "Yes.", 17 * S, 18 * S);
+	lvx_cues_finish(c);
+	lvx_cues_destroy(c);
+	assert_int_equal(g.n, 4);
+	assert_string_equal(g.cues[0].text,
+		"\u6211\u4eec\u4eca\u5929\u65e9\u4e0a\u53bb\u516c\u56ed\u6563\u6b65\uff0c\n"
+		"\u7136\u540e\u56de\u5bb6\u5403\u4e86\u4e00\u987f\u5348\u996d\u3002");
+	assert_string_equal(g.cues[1].text, "Linux \u7cfb\u7edf");
+	/* To be read at ten of them a second. */
+	assert_int_equal(g.cues[1].end_us - g.cues[1].start_us, 10 * S + 400 * MS - 9 * S);
+	assert_string_equal(g.cues[2].text, "[music]");
+	assert_string_equal(g.cues[3].text, "Yes.");
+	check_rules(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_not_held_long),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_chinese),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("cues", tests, NULL, NULL);

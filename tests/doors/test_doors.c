@@ -90,7 +90,8 @@ static void test_deepgram_messages(void **state)
 		{"\xc3\x84"
 		 "b!",
 			"\xc3\x84"
-			"b"}};
+			"b"},
+		{"[music]", "[music]"}};
 	for (size_t i = 0; i < sizeof(bare) / sizeof(bare[0]); i++) {
 		lvx_deepgram_bare_word(bare[i][0], out, sizeof(out));
 		assert_string_equal(out, bare[i][1]);

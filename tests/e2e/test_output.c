@@ -63,10 +63,37 @@ static void test_formats(void **state)
 	}
 }
 
+/* Words that are written with no space between them, all at once and as they come. */
+static void test_joints(void **state)
+{
+	static const char *const words[] = {"\u4f60", "\u597d", "\uff0c", "Ada", "Lovelace", "\u3002"};
+	(void)state;
+	for (int live = 0; live < 2; live++) {
+		char *text = NULL;
+		size_t len;
+		FILE *f = open_memstream(&text, &len);
+		struct out_params p = {.to = f, .lanes = {"caption"}, .n_lanes = 1, .wanted = 1,
+			.as_they_come = live};
+		struct out *o = out_create(&p);
+		for (int again = 0; again < 2; again++) {
+			for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+				out_word(o, 0, &(struct out_word){words[i], S, S, 1});
+			out_segment_end(o, 0);
+		}
+		out_finish(o);
+		out_destroy(o);
+		fclose(f);
+		assert_string_equal(text, "\u4f60\u597d\uff0cAda Lovelace\u3002\n"
+					  "\u4f60\u597d\uff0cAda Lovelace\u3002\n");
+		free(text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_joints),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("output", tests, NULL, NULL);

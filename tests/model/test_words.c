@@ -160,8 +160,8 @@ static void test_sentences(void **state)
 	(void)state;
 	static const char *const yes[] = {"done.", "what?", "no!", "so...", "so\u2026", "\"ok.\"",
 		"ok.)", "(ok?)", "gut.\u201c", "ok.\u2019\u201d", "2024.", "3.14.", ".", "!?",
-		"5."};
-	static const char *const no[] = {"done", "Mr.", "Dr.", "(Mrs.", "J.", "U.S.", "e.g.",
+		"5.", "\u3002", "\uff1f", "\uff01\u300d"};
+	static const char *const no[] = {"[music]", "\u3001", "done", "Mr.", "Dr.", "(Mrs.", "J.", "U.S.", "e.g.",
 		"z.B.", "a,", "x:", "\"", "", "3.14", "bzw."};
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
 		if (!lvx_word_ends_sentence(yes[i], strlen(yes[i])))
