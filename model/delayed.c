@@ -14,24 +14,21 @@ static int32_t condition(const struct lvx_model *model, const char *kind, const 
 	return lvx_model_condition(model, name);
 }
 
-/* The language spoken, if the model can be told. */
-static enum lvx_status find_spoken(
+static enum lvx_status find_languages(
 	struct lvx_delayed *d, const struct lvx_row_params *p, struct lvx_error *err)
 {
-	const struct lvx_model_info *info = &d->model->info;
-	int lane = lvx_model_lane(d->model, "caption");
-	if (!p->language)
-		return LVX_OK;
-	if (p->translate_to && strcmp(p->language, p->translate_to) == 0)
-		return lvx_fail(err, LVX_EINVAL,
-			"language and translate_to are both '%.32s': captions are that already", p->language);
-	for (uint32_t i = 0; lane >= 0 && i < info->lanes[lane].n_languages; i++)
-		if (strcmp(info->lanes[lane].languages[i], p->language) == 0) {
-			d->in = condition(d->model, "in", p->language);
-			return LVX_OK;
-		}
-	return lvx_fail(err, LVX_EINVAL, "model %s does not understand the language '%.32s'",
-		info->name, p->language);
+	enum lvx_status st = lvx_model_info_check_languages(
+		&d->model->info, "row", p->language, p->translate_to, err);
+	if (st != LVX_OK)
+		return st;
+	/* A model may find out by itself alone: then it has no such condition. */
+	if (p->language)
+		d->in = condition(d->model, "in", p->language);
+	if (p->translate_to) {
+		d->translation = 1u << lvx_model_lane(d->model, "translation");
+		d->to = condition(d->model, "to", p->translate_to);
+	}
+	return LVX_OK;
 }
 
 static enum lvx_status find_delay(struct lvx_delayed *d, uint32_t slots, struct lvx_error *err)
@@ -46,33 +43,6 @@ static enum lvx_status find_delay(struct lvx_delayed *d, uint32_t slots, struct 
 	return LVX_OK;
 }
 
-static enum lvx_status find_language(
-	struct lvx_delayed *d, const char *translate_to, struct lvx_error *err)
-{
-	int lane = lvx_model_lane(d->model, "translation");
-	if (!translate_to)
-		return LVX_OK;
-	if (lane < 0)
-		return lvx_fail(err, LVX_EINVAL,
-			"translate_to is '%.32s', but model %s has no "
-			"translation lane",
-			translate_to, d->model->info.name);
-	const struct lvx_lane_info *info = &d->model->info.lanes[lane];
-	char known[8 * 14] = "";
-	size_t at = 0;
-	for (uint32_t i = 0; i < info->n_languages; i++) {
-		if (strcmp(info->languages[i], translate_to) == 0) {
-			d->translation = 1u << lane;
-			d->to = condition(d->model, "to", translate_to);
-			return LVX_OK;
-		}
-		at += (size_t)snprintf(
-			known + at, sizeof(known) - at, "%s%s", i ? ", " : "", info->languages[i]);
-	}
-	return lvx_fail(err, LVX_EINVAL, "translate_to is '%.32s'; model %s knows %s", translate_to,
-		d->model->info.name, known);
-}
-
 enum lvx_status lvx_delayed_init(struct lvx_delayed *d, const struct lvx_model *model, uint32_t row,
 	const struct lvx_row_params *params, struct lvx_error *err)
 {
@@ -80,9 +50,7 @@ enum lvx_status lvx_delayed_init(struct lvx_delayed *d, const struct lvx_model *
 	int caption = lvx_model_lane(model, "caption");
 	d->caption = caption >= 0 ? 1u << caption : 0;
 	d->style = lvx_model_condition(model, "style:cased");
-	enum lvx_status st = find_language(d, params->translate_to, err);
-	if (st == LVX_OK)
-		st = find_spoken(d, params, err);
+	enum lvx_status st = find_languages(d, params, err);
 	if (st == LVX_OK)
 		st = find_delay(d, params->delay_slots, err);
 	if (st != LVX_OK)

@@ -54,22 +54,30 @@ enum lvx_status lvx_model_load(struct lvx_model **out, const char *dir, struct l
 void lvx_model_destroy(struct lvx_model *model);
 const struct lvx_model_info *lvx_model_info(const struct lvx_model *model);
 
+/*
+ * What may be asked of a model (info.c). An index is -1 for what there is not; `where`
+ * begins the message of an error, which names what there is.
+ */
+#define LVX_LANGUAGE_AUTO "auto" /* in place of a language that is spoken: as if none were said */
+
+int lvx_model_info_lane(const struct lvx_model_info *info, const char *name);
+int lvx_lane_find(const struct lvx_lane_info *lane, const char *language);
+/* In what a lane speaks: what was asked for, or else its only language; NULL: it varies. */
+const char *lvx_lane_language(const struct lvx_lane_info *lane, const char *asked);
+struct lvx_languages {
+	char text[LVX_LANGUAGES_MAX * 14];
+};
+/* "de, fr" of the lane of that name, for messages. */
+struct lvx_languages lvx_model_info_languages(const struct lvx_model_info *info, const char *lane);
+/* What is spoken and what to translate to, either NULL where nothing is said. LVX_EINVAL. */
+enum lvx_status lvx_model_info_check_languages(const struct lvx_model_info *info,
+	const char *where, const char *language, const char *translate_to, struct lvx_error *err);
+bool lvx_model_info_knows_delay(const struct lvx_model_info *info, uint32_t slots);
+/* The delay in slots. LVX_EINVAL: the model has none of so many ms. */
+enum lvx_status lvx_model_info_delay(const struct lvx_model_info *info, const char *where,
+	uint32_t ms, uint32_t *slots, struct lvx_error *err);
+
 /* Index of a lane or condition by name, or -1. */
-static inline int lvx_model_info_lane(const struct lvx_model_info *info, const char *name)
-{
-	for (uint32_t i = 0; i < info->n_lanes; i++)
-		if (strcmp(info->lanes[i].name, name) == 0)
-			return (int)i;
-	return -1;
-}
-/* May a row ask for this delay? */
-static inline bool lvx_model_info_knows_delay(const struct lvx_model_info *info, uint32_t slots)
-{
-	for (uint32_t i = 0; i < info->n_delays; i++)
-		if (info->delays[i] == slots)
-			return true;
-	return slots == info->delay_slots;
-}
 int lvx_model_lane(const struct lvx_model *model, const char *name);
 int lvx_model_condition(const struct lvx_model *model, const char *name);
 

@@ -205,6 +205,40 @@ static void test_config(void **state)
 		{"\"to:fr\"",
 			"\"to:a\",\"to:b\",\"to:c\",\"to:d\",\"to:e\",\"to:f\",\"to:g\",\"to:h\"",
 			"more than 8 languages", LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": 5,", "'delays' must be an array",
+			LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [],",
+			"'delays' has 0 entries; allowed are 1 to 16", LVX_EINVAL},
+		{"\"streaming\": {",
+			"\"streaming\": {\"delays\": [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17],",
+			"'delays' has 17 entries", LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [5, 3],", "'delays' must be",
+			LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [5, 5],", "'delays' must be",
+			LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [5, 201],", "'delays' must be",
+			LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [-1, 5],", "'delays' must be",
+			LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [5, 4294967301],",
+			"'delays' must be", LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [5, 6.5],", "'delays' must be",
+			LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [5, \"6\"],", "'delays' must be",
+			LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [199, 200],",
+			"'delay_slots' must be one of 'delays'", LVX_EINVAL},
+		{"\"streaming\": {", "\"streaming\": {\"delays\": [5, 6],",
+			"'conditions' must have a 'delay:N'", LVX_EINVAL},
+		{"\"streaming\": {", "\"confidence\": 1, \"streaming\": {",
+			"'confidence' must be an object", LVX_EINVAL},
+		{"\"streaming\": {", "\"confidence\": {\"scale\": 1}, \"streaming\": {",
+			"'offset' is missing", LVX_EINVAL},
+		{"\"streaming\": {", "\"confidence\": {\"scale\": 0, \"offset\": 0}, \"streaming\": {",
+			"'scale' is 0; allowed are 0.001 to 1000", LVX_EINVAL},
+		{"\"streaming\": {",
+			"\"confidence\": {\"scale\": 1, \"offset\": -1e9}, \"streaming\": {",
+			"'offset'", LVX_EINVAL},
 		{"\"streaming\": {", "\"streaming\": 7, \"x\": {", "'streaming' must be an object",
 			LVX_EINVAL},
 	};
@@ -216,6 +250,32 @@ static void test_config(void **state)
 	}
 	tiny_write_config(&t);
 	check_loads();
+}
+
+/* What a model may say besides: several delays, and what its confidence is worth. */
+static void test_more(void **state)
+{
+	(void)state;
+	struct lvx_config c;
+	struct lvx_error err;
+	char *some = tiny_replaced(t.config, "\"streaming\": {",
+		"\"confidence\": {\"scale\": 0.5, \"offset\": -0.25}, \"streaming\": {"
+		"\"delays\": [3, 5, 30],");
+	char *text = tiny_replaced(some, "\"conditions\": [",
+		"\"conditions\": [\"delay:3\", \"delay:5\", \"delay:30\", ");
+	if (lvx_config_parse(&c, "more", text, strlen(text), &err) != LVX_OK)
+		fail_msg("%s", err.msg);
+	free(text);
+	free(some);
+	assert_int_equal(c.delay_slots, 5);
+	assert_int_equal(c.n_delays, 3);
+	assert_int_equal(c.delays[2], 30);
+	assert_true(c.confidence_scale == 0.5f && c.confidence_offset == -0.25f);
+	/* Without them: the one delay, and confidence as it is. */
+	assert_int_equal(lvx_config_parse(&c, "tiny", t.config, strlen(t.config), &err), LVX_OK);
+	assert_int_equal(c.n_delays, 1);
+	assert_int_equal(c.delays[0], 5);
+	assert_true(c.confidence_scale == 1.0f && c.confidence_offset == 0.0f);
 }
 
 static void test_tokenizer(void **state)
@@ -474,6 +534,7 @@ int main(void)
 		TEST(test_missing),
 		TEST(test_not_json),
 		TEST(test_config),
+		TEST(test_more),
 		TEST(test_tokenizer),
 		TEST(test_header),
 		TEST(test_entries),

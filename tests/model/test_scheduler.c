@@ -272,7 +272,7 @@ static void test_refusals(void **state)
 	r->params.lanes = 7;
 	r->params.translate_to = "xx";
 	assert_int_equal(lvx_scheduler_add(sched, &r->params, &r->index, &err), LVX_EINVAL);
-	assert_string_equal(err.msg, "translate_to is 'xx'; model fake knows de, fr");
+	assert_string_equal(err.msg, "row: the model does not translate to 'xx', but to de, fr");
 	r->params.translate_to = NULL; /* then there is no translation */
 	fake_slots(r, 1);
 	add(r);
@@ -360,6 +360,127 @@ static void test_babble(void **state)
 	fake_row_free(r);
 }
 
+/* A model with several delays that can be told what is spoken. */
+static void know_more(void)
+{
+	static const char *const names[] = {
+		"style:cased", "in:en", "in:de", "to:de", "to:fr", "delay:3", "delay:5", "delay:12"};
+	static const uint32_t delays[] = {3, 5, 12};
+	memset(model->info.conditions, 0, sizeof(model->info.conditions));
+	model->info.n_conditions = sizeof(names) / sizeof(names[0]);
+	for (uint32_t i = 0; i < model->info.n_conditions; i++)
+		strcpy(model->info.conditions[i], names[i]);
+	memcpy(model->info.delays, delays, sizeof(delays));
+	model->info.n_delays = 3;
+	strcpy(model->info.lanes[CAPTION].languages[1], "de");
+	model->info.lanes[CAPTION].n_languages = 2;
+}
+
+static int32_t say_at_20(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row;
+	return lane == CAPTION && slot == 20 ? HELLO : PAD;
+}
+
+static void check_conditions(uint32_t step, uint32_t run, const int32_t *wanted, uint32_t n)
+{
+	assert_int_equal(step_run(step, run)->n_conditions, n);
+	assert_memory_equal(runner->steps[step].conditions[run], wanted, n * sizeof(*wanted));
+}
+
+/* Rows of different delays and languages, side by side. */
+static void test_delay(void **state)
+{
+	(void)state;
+	struct fake_row *rows[3];
+	static const uint32_t delays[] = {3, 0, 12};
+	know_more();
+	runner->say = say_at_20;
+	for (int i = 0; i < 3; i++) {
+		rows[i] = fake_row(i == 2 ? 3 : 1);
+		rows[i]->params.delay_slots = delays[i];
+		fake_slots(rows[i], 21);
+	}
+	rows[0]->params.language = "en";
+	rows[1]->params.language = LVX_LANGUAGE_AUTO;
+	rows[2]->params.language = "de";
+	rows[2]->params.translate_to = "fr";
+	for (int i = 0; i < 3; i++)
+		add(rows[i]);
+	tick();
+	check_conditions(0, 0, (int32_t[]){0, 1, 5}, 3);
+	check_conditions(0, 1, (int32_t[]){0, 6}, 2); /* nobody says what is spoken */
+	check_conditions(0, 2, (int32_t[]){0, 2, 4, 7}, 4);
+	for (int i = 0; i < 3; i++) {
+		finish(rows[i]);
+		/* The same token means a word that ended so much earlier. */
+		uint32_t delay = delays[i] ? delays[i] : FAKE_DELAY;
+		assert_int_equal(fake_nth(rows[i], LVX_EVENT_WORD, 0)->e.end_us,
+			(20 - delay) * FAKE_SLOT_US);
+		fake_row_free(rows[i]);
+	}
+	/* The silence at its end is as long as each row's delay needs. */
+	assert_int_equal(runner->n_steps, 21 + 3 + 5 + 12 + 3 * (1 + 3));
+}
+
+static void test_delay_refusals(void **state)
+{
+	(void)state;
+	struct lvx_error err;
+	struct fake_row *r = fake_row(1);
+	static const struct {
+		const char *language, *to, *what;
+		uint32_t delay;
+	} cases[] = {
+		{NULL, NULL, "model fake knows no delay of 4 slots", 4},
+		{NULL, NULL, "model fake knows no delay of 4294967295 slots", UINT32_MAX},
+		{"fr", NULL, "row: the model does not understand 'fr', but en, de", 0},
+		{"", NULL, "row: the model does not understand '', but en, de", 0},
+		{"de", "de", "are both 'de'", 0},
+	};
+	know_more();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		r->params.language = cases[i].language;
+		r->params.translate_to = cases[i].to;
+		r->params.delay_slots = cases[i].delay;
+		assert_int_equal(lvx_scheduler_add(sched, &r->params, &r->index, &err), LVX_EINVAL);
+		if (!strstr(err.msg, cases[i].what))
+			fail_msg("'%s' is expected, but it said '%s'", cases[i].what, err.msg);
+	}
+	uint32_t slots = 0;
+	assert_int_equal(lvx_model_info_delay(&model->info, "x", 240, &slots, &err), LVX_OK);
+	assert_int_equal(slots, 3);
+	static const uint32_t none[] = {0, 1, 241, 320, UINT32_MAX};
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		assert_int_equal(
+			lvx_model_info_delay(&model->info, "x", none[i], &slots, &err), LVX_EINVAL);
+	assert_string_equal(
+		err.msg, "x: the model has no delay of 4294967295 ms, but of 240, 400, 960");
+	fake_row_free(r);
+}
+
+static int32_t say_tag(uint32_t row, int64_t slot, uint32_t lane)
+{
+	static const char text[] = "[x] a b [x] c! [x] ";
+	(void)row, (void)lane;
+	int64_t i = slot - 8;
+	return i < 0 || i >= (int64_t)strlen(text) ? PAD : text[i] == ' ' ? END_MARK : BYTE(text[i]);
+}
+
+/* The tag of a sound is a segment of its own, but within a sentence it does not end it. */
+static void test_tags(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	runner->say = say_tag;
+	runner->act = act_speech;
+	fake_slots(r, 40);
+	add(r);
+	finish(r);
+	assert_string_equal(fake_words(r, CAPTION), "[x]| a b [x] c!| [x]|");
+	fake_row_free(r);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_before, after)
@@ -375,6 +496,9 @@ int main(void)
 		TEST(test_prefix),
 		TEST(test_device),
 		TEST(test_babble),
+		TEST(test_delay),
+		TEST(test_delay_refusals),
+		TEST(test_tags),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
