@@ -60,6 +60,9 @@ static void list_streams(struct lvx_server *server, struct lvx_http_reply *reply
 	lvx_text_json(t, lvx_engine_device(p->engine)->name);
 	lvx_text_printf(t, ",\"now_us\":%" PRId64 ",\"lanes\":", lvx_wall_us());
 	lvx_json_out_model_lanes(t, model);
+	lvx_text_printf(t, ",\"delay_us\":%" PRId64 ",\"delays_ms\":",
+		lvx_hub_default_delay_us(p->hub));
+	lvx_json_out_delays(t, model);
 	lvx_text_printf(t,
 		",\"limits\":{\"streams\":%" PRIu32 ",\"streams_used\":%" PRIu32
 		",\"connections\":%" PRIu32 ",\"schemes\":[",

@@ -101,6 +101,7 @@ void lvx_hub_unref(struct lvx_hub_stream *s)
 	/* They were copied by new_stream, so casting const away is ours to do. */
 	free((char *)(uintptr_t)s->spec.uri);
 	free((char *)(uintptr_t)s->spec.translate_to);
+	free((char *)(uintptr_t)s->spec.language);
 	free((char *)(uintptr_t)s->spec.prefix);
 	free((char *)(uintptr_t)s->spec.audio_track);
 	free(s->shown_uri);
@@ -125,6 +126,7 @@ static struct lvx_hub_stream *new_stream(
 	s->spec.id = s->id;
 	s->spec.uri = copy(spec->uri);
 	s->spec.translate_to = copy(spec->translate_to);
+	s->spec.language = copy(spec->language);
 	s->spec.prefix = copy(spec->prefix);
 	s->spec.audio_track = copy(spec->audio_track);
 	s->shown_uri = shown(spec->uri);
@@ -159,6 +161,8 @@ enum lvx_status lvx_hub_create(
 	if (!hub)
 		return lvx_fail(err, LVX_ENOMEM, "hub: out of memory");
 	hub->params = *params;
+	if (hub->params.default_delay_slots == 0)
+		hub->params.default_delay_slots = lvx_engine_model(params->engine)->delay_slots;
 	pthread_mutex_init(&hub->lock, NULL);
 	pthread_cond_init(&hub->row_free, NULL);
 	lvx_engine_on_failure(params->engine, on_device_failure, hub);
@@ -183,25 +187,46 @@ bool lvx_hub_has_ended(struct lvx_hub_stream *s)
 	return ended;
 }
 
-/* Fills in what the spec leaves to the hub's defaults. */
-static void complete(const struct lvx_hub *hub, struct lvx_hub_spec *spec)
+static bool same(const char *a, const char *b)
 {
-	const struct lvx_model_info *model = lvx_engine_model(hub->params.engine);
+	return a && b && strcmp(a, b) == 0;
+}
+
+/* Fills in what the spec leaves to the hub's defaults. */
+static enum lvx_status complete(
+	const struct lvx_hub *hub, struct lvx_hub_spec *spec, struct lvx_error *err)
+{
+	const struct lvx_hub_params *p = &hub->params;
+	const struct lvx_model_info *model = lvx_engine_model(p->engine);
+	const char *where = spec->id ? spec->id : "stream";
 	int lane = lvx_model_info_lane(model, "translation");
 	uint32_t translation = lane >= 0 ? 1u << lane : 0;
-	if (!spec->translate_to)
-		spec->translate_to = hub->params.default_translate_to;
+	if (spec->delay_slots == 0)
+		spec->delay_slots = p->default_delay_slots;
+	if (!spec->language)
+		spec->language = p->default_language;
+	if (same(spec->language, LVX_LANGUAGE_AUTO))
+		spec->language = NULL;
+	/* Who speaks what others are translated to is not, unless somebody asks for it. */
+	bool is_that = !spec->translate_to && same(spec->language, p->default_translate_to);
+	if (!spec->translate_to && !is_that)
+		spec->translate_to = p->default_translate_to;
 	if (spec->lanes == 0)
-		spec->lanes = hub->params.default_lanes;
+		spec->lanes = is_that ? p->default_lanes & ~translation : p->default_lanes;
 	if (spec->lanes == 0) {
 		spec->lanes = 1; /* captions */
 		if (spec->translate_to)
 			spec->lanes |= translation;
 	}
 	/* Translation is wanted, but into what? */
-	if ((spec->lanes & translation) && !spec->translate_to &&
-		model->lanes[lane].n_languages > 0)
-		spec->translate_to = model->lanes[lane].languages[0];
+	if ((spec->lanes & translation) && !spec->translate_to)
+		spec->translate_to = lvx_lane_language(&model->lanes[lane], NULL);
+	if ((spec->lanes & translation) && !spec->translate_to)
+		return lvx_fail(err, LVX_EINVAL,
+			"%s: the translation lane needs a language to translate to: %s", where,
+			lvx_model_info_languages(model, "translation").text);
+	return lvx_model_info_check_languages(
+		model, where, spec->language, spec->translate_to, err);
 }
 
 /* {hub->lock} Is there room, and what is the id? */
@@ -250,9 +275,11 @@ enum lvx_status lvx_hub_open(struct lvx_hub *hub, const struct lvx_hub_spec *spe
 {
 	char id[LVX_ID_MAX + 1];
 	struct lvx_hub_spec full = *spec;
-	complete(hub, &full);
+	enum lvx_status st = complete(hub, &full, err);
+	if (st != LVX_OK)
+		return st;
 	pthread_mutex_lock(&hub->lock);
-	enum lvx_status st = admit(hub, spec, id, err);
+	st = admit(hub, spec, id, err);
 	if (st != LVX_OK)
 		goto out;
 	struct lvx_hub_stream *s = new_stream(hub, &full, id);
@@ -450,6 +477,28 @@ int64_t lvx_hub_epoch(const struct lvx_hub_stream *s)
 	return s->epoch;
 }
 
+const char *lvx_hub_language(const struct lvx_hub_stream *s)
+{
+	const struct lvx_model_info *model = lvx_engine_model(s->hub->params.engine);
+	int lane = lvx_model_info_lane(model, "caption");
+	return lane >= 0 ? lvx_lane_language(&model->lanes[lane], s->spec.language) : NULL;
+}
+
+static int64_t delay_us(const struct lvx_hub *hub, uint32_t slots)
+{
+	return (int64_t)slots * lvx_engine_model(hub->params.engine)->slot_us;
+}
+
+int64_t lvx_hub_delay_us(const struct lvx_hub_stream *s)
+{
+	return delay_us(s->hub, s->spec.delay_slots);
+}
+
+int64_t lvx_hub_default_delay_us(const struct lvx_hub *hub)
+{
+	return delay_us(hub, hub->params.default_delay_slots);
+}
+
 void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -470,6 +519,8 @@ void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
 	out->id = s->id;
 	out->uri = s->shown_uri;
 	out->translate_to = s->spec.translate_to;
+	out->language = lvx_hub_language(s);
+	out->delay_us = lvx_hub_delay_us(s);
 	out->created_us = s->created_us;
 	out->epoch = s->epoch;
 	out->oldest_seq = s->oldest_seq;

@@ -56,6 +56,8 @@ struct lvx_hub_params {
 	uint32_t history;                 /* events kept of a stream */
 	uint32_t default_lanes;           /* 0: the model's first (captions), and translation if translate_to */
 	const char *default_translate_to; /* or NULL; borrowed */
+	const char *default_language;     /* as spec.language */
+	uint32_t default_delay_slots;     /* 0: the model's usual one */
 	int64_t linger_us; /* an ended stream from the network stays so long unwatched */
 	uint32_t max_further;	   /* further rows at once; 0: none */
 	int64_t further_linger_us; /* they stay so long unwatched */
@@ -80,7 +82,9 @@ struct lvx_hub_spec {
 	const char *uri; /* a source, or NULL: */
 	struct lvx_push_params push;
 	uint32_t lanes;                   /* 0: the hub's default */
-	const char *translate_to;         /* NULL: the hub's default, or the model's first */
+	const char *translate_to;         /* NULL: the hub's default, or the model's only one */
+	const char *language;             /* that is spoken; NULL: the hub's default, or found out */
+	uint32_t delay_slots;             /* one of the model's delays; 0: the hub's default */
 	const char *prefix, *audio_track; /* or NULL */
 	int channel;                      /* -1: all */
 	enum lvx_source_pace pace;
@@ -120,6 +124,11 @@ void lvx_hub_note_output(
 
 const char *lvx_hub_id(const struct lvx_hub_stream *s);
 int64_t lvx_hub_epoch(const struct lvx_hub_stream *s);
+/* What is spoken: as it was said, or the model's only language; NULL: the model finds out. */
+const char *lvx_hub_language(const struct lvx_hub_stream *s);
+/* How much later than the sound the words come, the time to compute them aside. */
+int64_t lvx_hub_delay_us(const struct lvx_hub_stream *s);
+int64_t lvx_hub_default_delay_us(const struct lvx_hub *hub); /* of a stream that asks for none */
 bool lvx_hub_has_ended(struct lvx_hub_stream *s);
 /* LVX_EINVAL: the translation lane, but the stream has no language to translate to. */
 enum lvx_status lvx_hub_set_lanes(struct lvx_hub_stream *s, uint32_t lanes, struct lvx_error *err);
@@ -178,7 +187,8 @@ struct lvx_hub_info {
 	char state[16], message[256];
 	char reason[16];      /* of the end; "" while it runs */
 	const char *id, *uri; /* borrowed from the stream; uri without secrets, NULL: a push */
-	const char *translate_to;
+	const char *translate_to, *language; /* or NULL */
+	int64_t delay_us;
 	int64_t created_us, epoch;
 	uint64_t oldest_seq, next_seq;
 	uint32_t lanes;

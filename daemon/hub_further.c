@@ -31,7 +31,7 @@ const char *lvx_hub_further_language(const struct lvx_model_info *model, uint32_
 	const struct lvx_lane_info *lane = &model->lanes[lvx_hub_further_lane(model, index)];
 	if (index < LVX_LANGUAGES_MAX)
 		return lane->languages[index];
-	return lane->n_languages == 1 ? lane->languages[0] : NULL;
+	return lvx_lane_language(lane, NULL);
 }
 
 static void tell_keeper(struct lvx_hub_stream *s) /* {s->lock} */
@@ -111,14 +111,11 @@ static enum lvx_status choose(const struct lvx_hub_stream *s, uint32_t lanes,
 	bool own = s->spec.translate_to && (s->lanes & translation) &&
 		   (!translate_to || strcmp(translate_to, s->spec.translate_to) == 0);
 	if (translate_to && !own) {
-		uint32_t k = 0, n = lane >= 0 ? model->lanes[lane].n_languages : 0;
-		while (k < n && strcmp(model->lanes[lane].languages[k], translate_to) != 0)
-			k++;
-		if (k == n)
-			return lvx_fail(err, LVX_EINVAL,
-				"model %s does not translate to '%.16s'", model->name,
-				translate_to);
-		r->further |= 1u << k;
+		enum lvx_status st = lvx_model_info_check_languages(
+			model, s->id, s->spec.language, translate_to, err);
+		if (st != LVX_OK)
+			return st;
+		r->further |= 1u << lvx_lane_find(&model->lanes[lane], translate_to);
 		r->lanes &= ~translation;
 	}
 	int caption = lvx_model_info_lane(model, "caption");

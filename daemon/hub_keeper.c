@@ -54,6 +54,8 @@ static enum lvx_status open_stream(struct lvx_hub_stream *s, struct lvx_error *e
 		.source = s->spec.uri ? &source : NULL,
 		.push = s->spec.uri ? NULL : &s->spec.push,
 		.translate_to = s->spec.translate_to,
+		.language = s->spec.language,
+		.delay_slots = s->spec.delay_slots,
 		.prefix = s->spec.prefix,
 		.live = s->spec.live,
 		.units = s->units,

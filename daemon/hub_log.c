@@ -63,9 +63,10 @@ static void note_latency(struct lvx_hub_stream *s, int64_t latency_us)
 
 static const char *language(const struct lvx_hub_stream *s, const struct lvx_lane_info *lane)
 {
-	if (strcmp(lane->name, "translation") == 0 && s->spec.translate_to)
-		return s->spec.translate_to;
-	return lane->n_languages == 1 ? lane->languages[0] : NULL;
+	return lvx_lane_language(lane,
+		strcmp(lane->name, "translation") == 0 ? s->spec.translate_to
+		: strcmp(lane->name, "caption") == 0   ? s->spec.language
+						       : NULL);
 }
 
 /* f: the further row that says it, or NULL. */

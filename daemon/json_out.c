@@ -168,6 +168,15 @@ void lvx_json_out_lanes(struct lvx_text *t, const struct lvx_model_info *model, 
 	lvx_text_printf(t, "]");
 }
 
+void lvx_json_out_delays(struct lvx_text *t, const struct lvx_model_info *model)
+{
+	lvx_text_printf(t, "[");
+	for (uint32_t i = 0; i < model->n_delays; i++)
+		lvx_text_printf(t, "%s%" PRId64, i > 0 ? "," : "",
+			model->delays[i] * model->slot_us / 1000);
+	lvx_text_printf(t, "]");
+}
+
 void lvx_json_out_model_lanes(struct lvx_text *t, const struct lvx_model_info *model)
 {
 	lvx_text_printf(t, "[");
@@ -218,6 +227,8 @@ void lvx_json_out_info(
 		i->created_us, i->epoch, i->oldest_seq, i->next_seq);
 	lvx_json_out_lanes(t, model, i->lanes);
 	string(t, "translate_to", i->translate_to);
+	string(t, "language", i->language);
+	lvx_text_printf(t, ",\"delay_us\":%" PRId64, i->delay_us);
 	further(t, model, i);
 	number_or_null(t, "start_wall_us", i->stream.start_wall_us > 0, i->stream.start_wall_us);
 	number_or_null(t, "heard_us", true, i->stream.heard_us);

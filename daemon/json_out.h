@@ -56,6 +56,8 @@ void lvx_json_out_end(struct lvx_text *t, const struct lvx_event_key *key, const
 
 /* ["caption","translation"] of a mask. */
 void lvx_json_out_lanes(struct lvx_text *t, const struct lvx_model_info *model, uint32_t lanes);
+/* [240,400], the delays that a stream may ask for. */
+void lvx_json_out_delays(struct lvx_text *t, const struct lvx_model_info *model);
 /* [{"name":..., "languages":[...]}, ...] of a model. */
 void lvx_json_out_model_lanes(struct lvx_text *t, const struct lvx_model_info *model);
 void lvx_json_out_info(

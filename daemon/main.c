@@ -160,7 +160,9 @@ static enum lvx_status resolve(const struct daemon *d, const struct lvx_stream_s
 	*spec = (struct lvx_hub_spec){
 		.id = r.id,
 		.uri = r.uri,
-		.translate_to = r.translate_to,
+		/* What is not said here the hub fills in, as for streams over the network. */
+		.translate_to = given->translate_to,
+		.language = given->language,
 		.prefix = r.prefix,
 		.audio_track = r.audio_track,
 		.channel = r.channel,
@@ -174,11 +176,15 @@ static enum lvx_status resolve(const struct daemon *d, const struct lvx_stream_s
 	if (r.prefix && strlen(r.prefix) > LVX_PREFIX_MAX)
 		return lvx_fail(err, LVX_EINVAL, "%s: prefix has %zu bytes; allowed are %d", where,
 			strlen(r.prefix), LVX_PREFIX_MAX);
-	enum lvx_status st = lvx_language_check(model, where, r.translate_to, err);
+	enum lvx_status st = lvx_model_info_check_languages(
+		model, where, r.language, given->translate_to, err);
+	if (st == LVX_OK && given->delay_ms >= 0)
+		st = lvx_model_info_delay(
+			model, where, (uint32_t)given->delay_ms, &spec->delay_slots, err);
 	if (st == LVX_OK)
 		st = lvx_broadcast_check(&r, model, where, err);
-	if (st == LVX_OK && r.lanes)
-		st = lvx_lanes_parse(&spec->lanes, model, where, r.lanes, err);
+	if (st == LVX_OK && given->lanes)
+		st = lvx_lanes_parse(&spec->lanes, model, where, given->lanes, err);
 	return st;
 }
 
@@ -220,8 +226,12 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 	if (st != LVX_OK)
 		return st;
 	const struct lvx_model_info *info = lvx_engine_model(d->engine);
-	uint32_t lanes = 0;
-	st = lvx_language_check(info, "translate-to", s->defaults.translate_to, err);
+	uint32_t lanes = 0, delay_slots = 0;
+	st = lvx_model_info_check_languages(
+		info, "daemon", s->defaults.language, s->defaults.translate_to, err);
+	if (st == LVX_OK && s->defaults.delay_ms >= 0)
+		st = lvx_model_info_delay(
+			info, "delay", (uint32_t)s->defaults.delay_ms, &delay_slots, err);
 	if (st == LVX_OK && s->defaults.lanes)
 		st = lvx_lanes_parse(&lanes, info, "lanes", s->defaults.lanes, err);
 	if (st == LVX_OK)
@@ -232,6 +242,8 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 		.engine = d->engine,
 		.default_lanes = lanes,
 		.default_translate_to = s->defaults.translate_to,
+		.default_language = s->defaults.language,
+		.default_delay_slots = delay_slots,
 		.max_streams = (uint32_t)s->rows,
 		.history = (uint32_t)s->history,
 		.linger_us = 600000000,

@@ -119,29 +119,6 @@ static enum lvx_status read_lanes(uint32_t *lanes, const json_t *root,
 	return LVX_OK;
 }
 
-enum lvx_status lvx_language_check(const struct lvx_model_info *model, const char *at,
-	const char *language, struct lvx_error *err)
-{
-	if (!language)
-		return LVX_OK;
-	char known[128] = "";
-	size_t used = 0;
-	for (uint32_t i = 0; i < model->n_lanes; i++) {
-		const struct lvx_lane_info *lane = &model->lanes[i];
-		if (strcmp(lane->name, "translation") != 0)
-			continue;
-		for (uint32_t k = 0; k < lane->n_languages; k++) {
-			if (strcmp(lane->languages[k], language) == 0)
-				return LVX_OK;
-			if (used < sizeof(known))
-				used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
-					k > 0 ? ", " : "", lane->languages[k]);
-		}
-	}
-	return lvx_fail(err, LVX_EINVAL, "%s: the model does not translate to '%.16s', but to %s",
-		at, language, used > 0 ? known : "nothing");
-}
-
 /* ---- parts ---- */
 
 static enum lvx_status read_string(const char **out, const json_t *root, const char *key,
@@ -167,6 +144,17 @@ static enum lvx_status read_id(
 	return st;
 }
 
+static enum lvx_status read_delay(uint32_t *slots, const json_t *root,
+	const struct lvx_model_info *model, struct lvx_error *err)
+{
+	uint32_t ms = 0;
+	enum lvx_status st =
+		lvx_json_u32(root, where, "delay_ms", false, 0, INT32_MAX, &ms, err);
+	if (st != LVX_OK || !json_object_get(root, "delay_ms"))
+		return st;
+	return lvx_model_info_delay(model, where, ms, slots, err);
+}
+
 /* What a push and a stream created by POST have in common. */
 static enum lvx_status read_common(struct lvx_hub_spec *spec, const json_t *root,
 	const struct lvx_model_info *model, struct lvx_error *err)
@@ -176,7 +164,12 @@ static enum lvx_status read_common(struct lvx_hub_spec *spec, const json_t *root
 	if (st == LVX_OK)
 		st = read_string(&spec->translate_to, root, "translate_to", false, 11, err);
 	if (st == LVX_OK)
-		st = lvx_language_check(model, where, spec->translate_to, err);
+		st = read_string(&spec->language, root, "language", false, 11, err);
+	if (st == LVX_OK)
+		st = lvx_model_info_check_languages(
+			model, where, spec->language, spec->translate_to, err);
+	if (st == LVX_OK)
+		st = read_delay(&spec->delay_slots, root, model, err);
 	if (st == LVX_OK)
 		st = read_string(&spec->prefix, root, "prefix", false, LVX_PREFIX_MAX, err);
 	if (st == LVX_OK)
@@ -254,7 +247,7 @@ static enum lvx_status read_subscribe(
 	if (st == LVX_OK)
 		st = read_string(&r->translate_to, r->root, "translate_to", false, 11, err);
 	if (st == LVX_OK)
-		st = lvx_language_check(model, where, r->translate_to, err);
+		st = lvx_model_info_check_languages(model, where, NULL, r->translate_to, err);
 	if (st == LVX_OK)
 		st = lvx_json_bool(r->root, where, "activity", false, &r->activity, err);
 	return st == LVX_OK ? read_from(r, err) : st;
@@ -264,7 +257,8 @@ static enum lvx_status read_push(
 	struct lvx_request *r, const struct lvx_model_info *model, struct lvx_error *err)
 {
 	static const char *const keys[] = {"type", "ref", "stream", "format", "sample_rate",
-		"channels", "channel", "lanes", "translate_to", "prefix", "live", NULL};
+		"channels", "channel", "lanes", "translate_to", "language", "delay_ms", "prefix",
+		"live", NULL};
 	static const char *const formats[] = {"s16le", "f32le", "container", NULL};
 	struct lvx_hub_spec *spec = &r->spec;
 	int format = 0;
@@ -379,8 +373,8 @@ static enum lvx_status parse_body(
 enum lvx_status lvx_create_parse(struct lvx_hub_spec *spec, json_t **out,
 	const struct lvx_model_info *model, const char *text, size_t len, struct lvx_error *err)
 {
-	static const char *const keys[] = {"id", "uri", "lanes", "translate_to", "prefix",
-		"audio_track", "channel", "pace", NULL};
+	static const char *const keys[] = {"id", "uri", "lanes", "translate_to", "language",
+		"delay_ms", "prefix", "audio_track", "channel", "pace", NULL};
 	static const char *const paces[] = {"clock", "max", NULL};
 	int pace = 0;
 	json_t *root;

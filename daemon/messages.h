@@ -75,9 +75,6 @@ enum lvx_status lvx_correction_parse(struct lvx_hub_correction *out, char **text
 /* "caption,translation" of the configuration. */
 enum lvx_status lvx_lanes_parse(uint32_t *lanes, const struct lvx_model_info *model,
 	const char *where, const char *list, struct lvx_error *err);
-/* NULL is fine. */
-enum lvx_status lvx_language_check(const struct lvx_model_info *model, const char *where,
-	const char *translate_to, struct lvx_error *err);
 
 /* The scheme of a URI in lower case; "file" for a plain path. */
 void lvx_uri_scheme(const char *uri, char scheme[16]);

@@ -19,9 +19,9 @@
 
 enum {
 	STREAMS_MAX = 512,
-	/* A word comes so soon after it was heard, the model's delay and a busy machine included:
-	 * what is older than that a silence makes final. */
-	SETTLE_US = 4000000,
+	/* A word comes so soon after it was heard and the model's delay is over, on a busy machine
+	 * too: what is older than that a silence makes final. */
+	SETTLE_US = 3600000,
 	TICK_US = 500000,
 	/* On a full disk a short cue may find room and the next may not: that is one trouble. */
 	CALM_US = 30000000,
@@ -273,7 +273,8 @@ static void read_news(struct recorded *r)
 /* Whatever was heard before heard_us has been read: does a silence make cues final? */
 static void tick(struct recorded *r, int64_t heard_us)
 {
-	int64_t settled_us = heard_us - SETTLE_US, held_us = lvx_hold_begin_us(r->hold);
+	int64_t settled_us = heard_us - SETTLE_US - lvx_hub_delay_us(r->stream);
+	int64_t held_us = lvx_hold_begin_us(r->hold);
 	for (int i = 0; i < LVX_HUB_LANES; i++) {
 		if (r->lanes[i].cues)
 			lvx_cues_time(r->lanes[i].cues, held_us < settled_us ? held_us : settled_us);

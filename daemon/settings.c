@@ -83,6 +83,10 @@ const struct lvx_option lvx_options[] = {
 		"lanes to compute (caption, and translation with --translate-to)"},
 	{"translate-to", FLAG | DAEMON | STREAM, STRING, S(translate_to), 0, 0, "LANG",
 		"language of the translation lane"},
+	{"language", FLAG | DAEMON | STREAM, STRING, S(language), 0, 0, "LANG",
+		"language that is spoken (auto: the model finds out)"},
+	{"delay", FLAG | DAEMON | STREAM, NUMBER, S(delay_ms), 0, 60000, "MS",
+		"how long the model waits before it writes, of those that it knows"},
 	{"prefix", FLAG | DAEMON | STREAM, STRING, S(prefix), 0, 0, "TEXT",
 		"title, names, glossary, pinned before the stream"},
 	{"stall", FLAG | DAEMON | STREAM, SECONDS, S(stall_s), 0.1, 3600, "SEC",
@@ -231,6 +235,7 @@ static void init_stream(struct lvx_stream_settings *s)
 	*s = (struct lvx_stream_settings){.channel = -1,
 		.pace = -1,
 		.live = -1,
+		.delay_ms = -1,
 		.record_roll_min = -1,
 		.out_delay_ms = -1,
 		.record_hold_s = -1,
@@ -244,6 +249,7 @@ static void finish_stream(struct lvx_stream_settings *s)
 	free(s->uri);
 	free(s->lanes);
 	free(s->translate_to);
+	free(s->language);
 	free(s->prefix);
 	free(s->audio_track);
 	free(s->record);
@@ -336,6 +342,8 @@ struct lvx_stream_settings lvx_settings_resolved(
 	const struct lvx_stream_settings *d = &s->defaults;
 	r.lanes = r.lanes ? r.lanes : d->lanes;
 	r.translate_to = r.translate_to ? r.translate_to : d->translate_to;
+	r.language = r.language ? r.language : d->language;
+	r.delay_ms = r.delay_ms >= 0 ? r.delay_ms : d->delay_ms;
 	r.prefix = r.prefix ? r.prefix : d->prefix;
 	r.audio_track = r.audio_track ? r.audio_track : d->audio_track;
 	r.channel = r.channel >= 0 ? r.channel : d->channel;

@@ -20,12 +20,13 @@ enum { LVX_OUT_DELAY_MAX_MS = 30000 };
 
 struct lvx_stream_settings {
 	char *id; /* NULL only in the defaults */
-	char *uri, *lanes, *translate_to, *prefix, *audio_track;
+	char *uri, *lanes, *translate_to, *language, *prefix, *audio_track;
 	char *record, *record_formats; /* record: a folder; "" or NULL: none */
 	char *out, *out_cc1, *out_cc3; /* out: a list of URLs */
 	int channel;                   /* -1: all */
 	int pace;                      /* 0 clock, 1 max */
 	int live;                      /* 0, 1 */
+	int delay_ms;
 	int record_roll_min;           /* 0: never */
 	int out_delay_ms;
 	double stall_s, give_up_s;

@@ -196,6 +196,8 @@ enum lvx_status lvx_stream_open(struct lvx_stream **out, struct lvx_engine *engi
 	struct lvx_row_params row = {
 		.lanes = p->lanes,
 		.translate_to = p->translate_to,
+		.language = p->language,
+		.delay_slots = p->delay_slots,
 		.prefix = p->prefix,
 		.feed = feed,
 		.on_event = on_event,

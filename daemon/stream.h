@@ -18,6 +18,8 @@ struct lvx_stream_params {
 	const struct lvx_push_params *push;
 	uint32_t lanes;           /* bit per lane of the model */
 	const char *translate_to; /* NULL: the translation lane stays off */
+	const char *language;     /* that is spoken; NULL: the model finds out */
+	uint32_t delay_slots;     /* one of the model's delays; 0: its usual one */
 	const char *prefix;       /* NULL, or title, names, glossary */
 	bool live;                /* a push in real time: rather skip sound than fall behind */
 	int64_t ring_us;          /* 0: 30 s */

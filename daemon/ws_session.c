@@ -171,8 +171,10 @@ static void send_hello(struct lvx_ws_session *s)
 	lvx_text_json(&t, lvx_engine_device(engine)->name);
 	lvx_text_printf(&t, ",\"lanes\":");
 	lvx_json_out_model_lanes(&t, model);
-	lvx_text_printf(&t, ",\"slot_us\":%" PRId64 ",\"delay_us\":%" PRId64 "}", model->slot_us,
-		model->slot_us * model->delay_slots);
+	lvx_text_printf(&t, ",\"slot_us\":%" PRId64 ",\"delay_us\":%" PRId64 ",\"delays_ms\":",
+		model->slot_us, lvx_hub_default_delay_us(s->server->params.hub));
+	lvx_json_out_delays(&t, model);
+	lvx_text_printf(&t, "}");
 	send_text(s, &t);
 	lvx_text_finish(&t);
 }

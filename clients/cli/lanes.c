@@ -18,73 +18,72 @@ static int find(const struct lvx_model_info *model, const char *name, size_t len
 	return -1;
 }
 
-static bool speaks(const struct lvx_lane_info *lane, const char *language)
+/* Of the names in the list. False: there is one that the model does not have. */
+static bool add_names(struct lane_choice *c, const struct lvx_model_info *model, const char *names)
 {
-	for (uint32_t i = 0; i < lane->n_languages; i++)
-		if (!strcmp(lane->languages[i], language))
-			return true;
-	return false;
-}
-
-static void list_languages(char *to, size_t size, const struct lvx_lane_info *lane)
-{
-	size_t used = 0;
-	to[0] = '\0';
-	for (uint32_t i = 0; i < lane->n_languages && used < size; i++)
-		used += (size_t)snprintf(
-			to + used, size - used, "%s%s", i ? ", " : "", lane->languages[i]);
-}
-
-bool lane_choose(struct lane_choice *out, const struct lvx_model_info *model, const char *names,
-	const char *translate_to, bool one_only)
-{
-	struct lane_choice c = {.n = model->n_lanes};
-	int caption = find(model, "caption", 7), translation = find(model, "translation", 11);
-	char list[128];
-
-	for (uint32_t i = 0; i < c.n; i++) {
-		c.names[i] = model->lanes[i].name;
-		if (model->lanes[i].n_languages == 1)
-			c.languages[i] = model->lanes[i].languages[0];
-	}
-	if (translate_to) {
-		if (translation < 0 || !speaks(&model->lanes[translation], translate_to)) {
-			if (translation >= 0)
-				list_languages(list, sizeof(list), &model->lanes[translation]);
-			cli_error("the model does not translate to '%s'; it knows: %s",
-				translate_to, translation < 0 ? "no language" : list);
-			return false;
-		}
-		c.languages[translation] = translate_to;
-	}
-	for (const char *p = names ? names : ""; *p; p += *p == ',') {
+	for (const char *p = names; *p; p += *p == ',') {
 		size_t len = strcspn(p, ",");
 		int lane = find(model, p, len);
 		if (lane < 0) {
 			cli_error("the model has no lane '%.*s'", (int)len, p);
 			return false;
 		}
-		c.wanted |= 1u << lane;
+		c->wanted |= 1u << lane;
 		p += len;
 	}
-	if (!names) {
-		c.wanted = 1u << (caption < 0 ? 0 : caption);
-		if (translate_to && one_only)
-			c.wanted = 1u << translation;
-		else if (translate_to)
-			c.wanted |= 1u << translation;
-	}
-	if (translation >= 0 && (c.wanted >> translation & 1) && !translate_to) {
-		cli_error("the translation lane needs --translate-to");
+	return true;
+}
+
+bool lane_choose(
+	struct lane_choice *out, const struct lvx_model_info *model, const struct lane_wish *w)
+{
+	struct lane_choice c = {.n = model->n_lanes, .translate_to = w->translate_to};
+	int caption = find(model, "caption", 7), translation = find(model, "translation", 11);
+	uint32_t translated = translation < 0 ? 0 : 1u << translation;
+	bool told = w->language && strcmp(w->language, LVX_LANGUAGE_AUTO) != 0;
+	struct lvx_error err;
+
+	if (lvx_model_info_check_languages(model, "--language", w->language, NULL, &err) != LVX_OK ||
+		lvx_model_info_check_languages(
+			model, "--translate-to", w->language, w->translate_to, &err) != LVX_OK ||
+		(w->delay_ms >= 0 &&
+			lvx_model_info_delay(model, "--delay", (uint32_t)w->delay_ms,
+				&c.delay_slots, &err) != LVX_OK)) {
+		cli_error("%s", err.msg);
 		return false;
 	}
-	if (one_only && (c.wanted & (c.wanted - 1))) {
+	if (w->lanes && !add_names(&c, model, w->lanes))
+		return false;
+	if (!w->lanes) {
+		c.wanted = 1u << (caption < 0 ? 0 : caption);
+		if (w->translate_to && w->one_only)
+			c.wanted = translated;
+		else if (w->translate_to)
+			c.wanted |= translated;
+	}
+	if (w->describe && !add_names(&c, model, "description"))
+		return false;
+	if ((c.wanted & translated) && !c.translate_to)
+		c.translate_to = lvx_lane_language(&model->lanes[translation], NULL);
+	if ((c.wanted & translated) && !c.translate_to) {
+		cli_error("the translation lane needs --translate-to: %s",
+			lvx_model_info_languages(model, "translation").text);
+		return false;
+	}
+	if (w->one_only && (c.wanted & (c.wanted - 1))) {
 		cli_error("srt and vtt hold one lane: choose it with --lanes");
 		return false;
 	}
+	for (int i = 0; i < (int)c.n; i++) {
+		c.names[i] = model->lanes[i].name;
+		c.languages[i] = lvx_lane_language(&model->lanes[i],
+			i == translation	   ? c.translate_to
+			: i == caption && told ? w->language
+					       : NULL);
+	}
 	c.computed = c.wanted;
 	/* The translation lane reads what the caption lane said. */
-	if (translation >= 0 && caption >= 0 && (c.wanted >> translation & 1))
+	if (caption >= 0 && (c.wanted & translated))
 		c.computed |= 1u << caption;
 	*out = c;
 	return true;

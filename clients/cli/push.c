@@ -25,6 +25,8 @@ static const char help[] =
 	"      --channel N                take one channel (from 0); default: mix all down\n"
 	"  -l, --lanes NAME[,NAME]        lanes to compute and show\n"
 	"  -t, --translate-to LANG\n"
+	"      --language LANG            what is spoken (auto: the model finds out)\n"
+	"      --delay MS                 wait so long before writing; a longer one errs less\n"
 	"      --prefix TEXT              title, names, glossary that the model may expect\n"
 	"      --live                     let a late daemon skip sound (always so for mic:)\n"
 	"  -f, --format txt|srt|vtt|json  json: the events as they come, one a line (default txt)\n"
@@ -38,8 +40,8 @@ struct push {
 	struct feed *feed;
 	struct feed_params feed_params;
 	struct show show;
-	const char *stream, *translate_to, *prefix;
-	long channel;
+	const char *stream, *translate_to, *language, *prefix;
+	long channel, delay_ms;
 	bool live;
 	bool accepted, finished; /* the daemon wants data; all of it has been sent */
 	int rc;
@@ -81,6 +83,10 @@ static void on_open(void *user)
 		json_object_set_new(msg, "lanes", lanes);
 	if (p->translate_to)
 		json_object_set_new(msg, "translate_to", json_string(p->translate_to));
+	if (p->language)
+		json_object_set_new(msg, "language", json_string(p->language));
+	if (p->delay_ms >= 0)
+		json_object_set_new(msg, "delay_ms", json_integer(p->delay_ms));
 	if (p->prefix)
 		json_object_set_new(msg, "prefix", json_string(p->prefix));
 	if (p->live)
@@ -214,6 +220,8 @@ enum {
 	OPT_PACE,
 	OPT_RAW,
 	OPT_CHANNEL,
+	OPT_LANGUAGE,
+	OPT_DELAY,
 	OPT_PREFIX,
 	OPT_LIVE
 };
@@ -231,6 +239,8 @@ int cmd_push(int argc, char **argv)
 		{"lanes", required_argument, NULL, 'l'},
 		{"lane", required_argument, NULL, 'l'},
 		{"translate-to", required_argument, NULL, 't'},
+		{"language", required_argument, NULL, OPT_LANGUAGE},
+		{"delay", required_argument, NULL, OPT_DELAY},
 		{"prefix", required_argument, NULL, OPT_PREFIX},
 		{"live", no_argument, NULL, OPT_LIVE},
 		{"format", required_argument, NULL, 'f'},
@@ -238,7 +248,7 @@ int cmd_push(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	struct push p = {.channel = -1, .feed_params = {.user = &p, .wake = wake}};
+	struct push p = {.channel = -1, .delay_ms = -1, .feed_params = {.user = &p, .wake = wake}};
 	struct ws_params params = {.user = &p,
 		.on_open = on_open,
 		.on_message = on_message,
@@ -283,6 +293,14 @@ int cmd_push(int argc, char **argv)
 			break;
 		case 't':
 			p.translate_to = optarg;
+			break;
+		case OPT_LANGUAGE:
+			p.language = optarg;
+			break;
+		case OPT_DELAY:
+			if (!cli_parse_int(optarg, 0, 60000, &p.delay_ms))
+				return cli_usage(argv[0],
+					"--delay is in milliseconds, not '%s'", optarg);
 			break;
 		case OPT_PREFIX:
 			p.prefix = optarg;

@@ -28,6 +28,9 @@ static const char help[] =
 	"  -o, --output PATH              write there; a folder gets one file a recording\n"
 	"  -l, --lanes NAME[,NAME]        caption, translation, description (default caption)\n"
 	"  -t, --translate-to LANG        also translate; srt and vtt then hold the translation\n"
+	"      --describe                 also describe what is seen\n"
+	"      --language LANG            what is spoken (default auto: the model finds out)\n"
+	"      --delay MS                 wait so long before writing; a longer one errs less\n"
 	"      --prefix TEXT              title, names, glossary that the model may expect\n"
 	"      --audio-track N|LANG       which of several sound tracks\n"
 	"      --channel N                take one channel (from 0); default: mix all down\n"
@@ -42,7 +45,8 @@ static const char help[] =
 	"then 1.\n";
 
 struct options {
-	const char *model, *device, *output, *lanes, *translate_to, *prefix, *audio_track;
+	const char *model, *device, *output, *prefix, *audio_track;
+	struct lane_wish wish;
 	enum out_format format;
 	long channel, jobs;
 	bool verbose;
@@ -166,7 +170,9 @@ static void start(struct job *j, struct lvx_engine *engine, const struct options
 	};
 	struct lvx_stream_params params = {.source = &source,
 		.lanes = lanes->computed,
-		.translate_to = o->translate_to,
+		.translate_to = lanes->translate_to,
+		.language = o->wish.language,
+		.delay_slots = lanes->delay_slots,
 		.prefix = o->prefix};
 	struct lvx_stream_callbacks cb = {.user = j, .on_event = on_event, .on_state = on_state};
 
@@ -354,8 +360,7 @@ static int transcribe(const struct options *o, char **files, int n)
 		goto done;
 	}
 	lvx_engine_on_failure(engine, on_device_failure, bell);
-	if (!lane_choose(&lanes, lvx_engine_model(engine), o->lanes, o->translate_to,
-		    o->format == OUT_SRT || o->format == OUT_VTT)) {
+	if (!lane_choose(&lanes, lvx_engine_model(engine), &o->wish)) {
 		rc = CLI_USAGE;
 		goto done;
 	}
@@ -375,7 +380,7 @@ done:
 	return rc;
 }
 
-enum { OPT_TRACK = 256, OPT_CHANNEL, OPT_PREFIX };
+enum { OPT_TRACK = 256, OPT_CHANNEL, OPT_PREFIX, OPT_DESCRIBE, OPT_LANGUAGE, OPT_DELAY };
 
 int cmd_transcribe(int argc, char **argv)
 {
@@ -385,6 +390,9 @@ int cmd_transcribe(int argc, char **argv)
 		{"lanes", required_argument, NULL, 'l'},
 		{"lane", required_argument, NULL, 'l'},
 		{"translate-to", required_argument, NULL, 't'},
+		{"describe", no_argument, NULL, OPT_DESCRIBE},
+		{"language", required_argument, NULL, OPT_LANGUAGE},
+		{"delay", required_argument, NULL, OPT_DELAY},
 		{"prefix", required_argument, NULL, OPT_PREFIX},
 		{"audio-track", required_argument, NULL, OPT_TRACK},
 		{"channel", required_argument, NULL, OPT_CHANNEL},
@@ -395,7 +403,10 @@ int cmd_transcribe(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	struct options o = {.model = lane_default_model(), .channel = -1, .jobs = 1};
+	struct options o = {.model = lane_default_model(),
+		.channel = -1,
+		.jobs = 1,
+		.wish = {.delay_ms = -1}};
 	struct stat sb;
 	int opt;
 	opterr = 0;
@@ -410,10 +421,21 @@ int cmd_transcribe(int argc, char **argv)
 			o.output = optarg;
 			break;
 		case 'l':
-			o.lanes = optarg;
+			o.wish.lanes = optarg;
 			break;
 		case 't':
-			o.translate_to = optarg;
+			o.wish.translate_to = optarg;
+			break;
+		case OPT_DESCRIBE:
+			o.wish.describe = true;
+			break;
+		case OPT_LANGUAGE:
+			o.wish.language = optarg;
+			break;
+		case OPT_DELAY:
+			if (!cli_parse_int(optarg, 0, 60000, &o.wish.delay_ms))
+				return cli_usage(argv[0],
+					"--delay is in milliseconds, not '%s'", optarg);
 			break;
 		case OPT_PREFIX:
 			o.prefix = optarg;
@@ -451,6 +473,7 @@ int cmd_transcribe(int argc, char **argv)
 		(!o.output || stat(o.output, &sb) || !S_ISDIR(sb.st_mode)))
 		return cli_usage(argv[0], "several recordings as %s need --output FOLDER",
 			out_format_suffix(o.format));
+	o.wish.one_only = o.format == OUT_SRT || o.format == OUT_VTT;
 	lvx_log_set_level(o.verbose ? LVX_LOG_INFO : LVX_LOG_ERROR);
 	return transcribe(&o, argv + optind, argc - optind);
 }

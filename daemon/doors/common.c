@@ -20,35 +20,20 @@ uint32_t lvx_door_lane(const struct lvx_model_info *model, const char *name)
 	return lane >= 0 ? 1u << lane : 0;
 }
 
-static const struct lvx_lane_info *caption_lane(const struct lvx_model_info *model)
+enum lvx_status lvx_door_read_language(const char **out, const struct lvx_model_info *model,
+	const char *where, const char *language, struct lvx_error *err)
 {
 	int lane = lvx_model_info_lane(model, "caption");
-	return lane >= 0 ? &model->lanes[lane] : NULL;
-}
-
-const char *lvx_door_caption_language(const struct lvx_model_info *model)
-{
-	const struct lvx_lane_info *lane = caption_lane(model);
-	return lane && lane->n_languages == 1 ? lane->languages[0] : NULL;
-}
-
-enum lvx_status lvx_door_language(const struct lvx_model_info *model, const char *where,
-	const char *language, struct lvx_error *err)
-{
-	const struct lvx_lane_info *lane = caption_lane(model);
-	char known[128] = "";
-	size_t used = 0, len = strcspn(language, "-_");
-	for (uint32_t i = 0; lane && i < lane->n_languages; i++) {
-		if (strlen(lane->languages[i]) == len &&
-			strncmp(lane->languages[i], language, len) == 0)
-			return LVX_OK;
-		if (used < sizeof(known))
-			used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
-				i > 0 ? ", " : "", lane->languages[i]);
-	}
-	return lvx_fail(err, LVX_EINVAL,
-		"%s: '%.32s' is not a language that is understood here: %s", where, language,
-		known);
+	char name[12];
+	size_t len = strcspn(language, "-_");
+	snprintf(name, sizeof(name), "%.*s", len < sizeof(name) ? (int)len : 0, language);
+	int at = lane >= 0 ? lvx_lane_find(&model->lanes[lane], name) : -1;
+	if (at < 0)
+		return lvx_fail(err, LVX_EINVAL,
+			"%s: '%.32s' is not a language that is understood here: %s", where,
+			language, lvx_model_info_languages(model, "caption").text);
+	*out = model->lanes[lane].languages[at];
+	return LVX_OK;
 }
 
 void lvx_door_seconds(struct lvx_text *t, int64_t us)

@@ -99,7 +99,7 @@ static const char *yes_no(bool b)
 static void send_results(struct lvx_door *d, bool final, bool speech_final, bool from_finalize)
 {
 	struct state *s = lvx_door_state(d);
-	const char *language = lvx_door_caption_language(lvx_door_model(d));
+	const char *language = lvx_door_language(d);
 	struct lvx_text t = {0};
 	lvx_text_printf(&t, "{\"type\":\"Results\",\"channel_index\":[0,1],\"duration\":");
 	lvx_door_seconds(&t, s->end_us - s->start_us);
@@ -138,7 +138,7 @@ static void send_results(struct lvx_door *d, bool final, bool speech_final, bool
 static void add_word(struct lvx_door *d, const struct lvx_door_event *e)
 {
 	struct state *s = lvx_door_state(d);
-	const char *language = lvx_door_caption_language(lvx_door_model(d));
+	const char *language = lvx_door_language(d);
 	char bare[256];
 	lvx_deepgram_bare_word(e->word, bare, sizeof(bare));
 	lvx_text_printf(&s->words, "%s{\"word\":", s->n_words > 0 ? "," : "");
@@ -310,8 +310,9 @@ static void on_binary(struct lvx_door *d, const uint8_t *data, size_t len, bool 
 		return;
 	}
 	if (!lvx_door_started(d) && len > 0) {
-		const char *prefix = s->params.prefix[0] ? s->params.prefix : NULL;
-		if (lvx_door_start(d, &s->params.sound, NULL, prefix, &err) != LVX_OK) {
+		struct lvx_door_wish wish = {.language = s->params.language,
+			.prefix = s->params.prefix[0] ? s->params.prefix : NULL};
+		if (lvx_door_start(d, &s->params.sound, &wish, &err) != LVX_OK) {
 			send_error(d, "NET-0000", err.msg);
 			lvx_door_close(d, 1011, "NET-0000");
 			return;

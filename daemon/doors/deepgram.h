@@ -7,9 +7,10 @@
 
 struct lvx_deepgram_params {
 	struct lvx_door_sound sound;
-	bool interim, punctuate, vad_events;
+	bool interim, punctuate, vad_events, detect;
 	int64_t endpointing_us;          /* the pause that ends an utterance; -1: none does */
 	int64_t utterance_end_us;        /* 0: no UtteranceEnd */
+	const char *language;            /* the model's name of it; "auto"; NULL: not said */
 	char prefix[LVX_PREFIX_MAX + 1]; /* the key terms */
 };
 

@@ -74,7 +74,7 @@ static bool is_feature(const char *name)
 {
 	static const char *const names[] = {"multichannel", "diarize", "detect_entities", "redact",
 		"search", "replace", "numerals", "profanity_filter", "dictation", "callback",
-		"callback_method", "filler_words", "measurements", "detect_language",
+		"callback_method", "filler_words", "measurements",
 		"alternatives", "paragraphs", "utterances", "summarize", "sentiment", "topics",
 		"intents", "diarize_model", NULL};
 	for (const char *const *p = names; *p; p++) {
@@ -103,9 +103,14 @@ static enum lvx_status read_param(struct lvx_deepgram_params *p, const char *nam
 		return read_number(&p->sound.sample_rate, name, value, 8000, 192000, err);
 	if (strcmp(name, "channels") == 0)
 		return read_number(&p->sound.channels, name, value, 1, 8, err);
-	if (strcmp(name, "language") == 0)
-		return strcmp(value, "multi") == 0 ? LVX_OK
-						   : lvx_door_language(model, where, value, err);
+	if (strcmp(name, "language") == 0 && strcmp(value, "multi") != 0)
+		return lvx_door_read_language(&p->language, model, where, value, err);
+	if (strcmp(name, "language") == 0) {
+		p->language = LVX_LANGUAGE_AUTO;
+		return LVX_OK;
+	}
+	if (strcmp(name, "detect_language") == 0)
+		return read_bool(&p->detect, name, value, err);
 	if (strcmp(name, "interim_results") == 0)
 		return read_bool(&p->interim, name, value, err);
 	if (strcmp(name, "vad_events") == 0)
@@ -152,6 +157,8 @@ enum lvx_status lvx_deepgram_params_parse(struct lvx_deepgram_params *p,
 		if (st != LVX_OK)
 			return st;
 	}
+	if (p->detect)
+		p->language = LVX_LANGUAGE_AUTO;
 	bool raw = p->sound.encoding != LVX_DOOR_CONTAINER;
 	if (raw && p->sound.sample_rate == 0)
 		return lvx_fail(err, LVX_EINVAL, "%s: 'encoding' needs 'sample_rate'", where);

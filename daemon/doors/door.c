@@ -37,7 +37,7 @@ void *lvx_door_state(struct lvx_door *d)
 	return d->state;
 }
 
-const struct lvx_model_info *lvx_door_model(struct lvx_door *d)
+const struct lvx_model_info *lvx_door_model(const struct lvx_door *d)
 {
 	return lvx_engine_model(d->server->params.engine);
 }

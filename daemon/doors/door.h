@@ -14,7 +14,7 @@
 enum {
 	LVX_DOOR_ARGS_MAX = 64,
 	LVX_DOOR_FLUSH_SLOTS =
-		8, /* of silence beyond the model's delay that bring the last word out */
+		8, /* of silence beyond the stream's delay that bring the last word out */
 };
 
 /* What followed the path: "name=value" each, percent-decoded. */
@@ -88,7 +88,7 @@ extern const struct lvx_door_protocol lvx_door_deepgram, lvx_door_openai, lvx_do
 
 /* ---- what a protocol may call ---- */
 void *lvx_door_state(struct lvx_door *d);
-const struct lvx_model_info *lvx_door_model(struct lvx_door *d);
+const struct lvx_model_info *lvx_door_model(const struct lvx_door *d);
 const char *lvx_door_id(const struct lvx_door *d); /* a random UUID */
 /* One text message; t is cleared. */
 void lvx_door_send(struct lvx_door *d, struct lvx_text *t);
@@ -99,13 +99,20 @@ int64_t lvx_door_idle_us(const struct lvx_door *d);
 /* Counts; too many and the connection is closed with 1008. */
 void lvx_door_count_error(struct lvx_door *d);
 
+/* As in struct lvx_hub_spec; what is NULL or 0 is left to the daemon. */
+struct lvx_door_wish {
+	const char *translate_to, *language, *prefix;
+	uint32_t delay_slots;
+};
 /*
  * Opens the stream that is to be fed. Lanes: captions, and with translate_to the
- * translation. prefix may be NULL. Errors as of lvx_hub_open.
+ * translation. Errors as of lvx_hub_open.
  */
 enum lvx_status lvx_door_start(struct lvx_door *d, const struct lvx_door_sound *sound,
-	const char *translate_to, const char *prefix, struct lvx_error *err);
+	const struct lvx_door_wish *wish, struct lvx_error *err);
 bool lvx_door_started(const struct lvx_door *d);
+/* What is spoken; NULL: the model finds out, or nothing has been started. */
+const char *lvx_door_language(const struct lvx_door *d);
 /* Sound for the stream, in the encoding it was started with; ignored once it was finished. */
 void lvx_door_sound(struct lvx_door *d, const uint8_t *data, size_t len);
 /* Where the sound sent so far ends, in the client's time; 0 for containers. */
@@ -119,15 +126,17 @@ void lvx_door_await(struct lvx_door *d);
 void lvx_door_flush(struct lvx_door *d);
 /* Where the last flush began, on the stream's timeline: words at or before it are its. */
 int64_t lvx_door_flushed_stream_us(const struct lvx_door *d);
+/* How long the silence of a flush is. */
+int64_t lvx_door_flush_us(const struct lvx_door *d);
 void lvx_door_finish(struct lvx_door *d); /* no more sound; on_end follows */
 
 /* ---- small things that several protocols need ---- */
 /* Bit of the model's lane of that name; 0: there is none. */
 uint32_t lvx_door_lane(const struct lvx_model_info *model, const char *name);
-/* LVX_EINVAL unless the model writes captions in that language ("en", "en-GB"). */
-enum lvx_status lvx_door_language(const struct lvx_model_info *model, const char *where,
-	const char *language, struct lvx_error *err);
-const char *lvx_door_caption_language(const struct lvx_model_info *model);
+/* *out: the model's name of a language that is spoken ("en" of "en-GB"). LVX_EINVAL: it knows
+ * no such, and *out stays. */
+enum lvx_status lvx_door_read_language(const char **out, const struct lvx_model_info *model,
+	const char *where, const char *language, struct lvx_error *err);
 /* Microseconds as seconds with three digits, whatever the locale. */
 void lvx_door_seconds(struct lvx_text *t, int64_t us);
 /* 0..1 with four digits. */

@@ -234,8 +234,7 @@ static void complete_commit(struct lvx_door *d)
 static void on_word(struct lvx_door *d, const struct lvx_door_event *e)
 {
 	struct state *s = lvx_door_state(d);
-	const struct lvx_model_info *model = lvx_door_model(d);
-	int64_t slack_us = model->slot_us * (model->delay_slots + LVX_DOOR_FLUSH_SLOTS) / 2;
+	int64_t slack_us = lvx_door_flush_us(d) / 2;
 	struct lvx_text t = {0}, delta = {0}, logprob = {0};
 	while (s->n_commits > 0 && e->stream_us > s->commits[0].stream_us + slack_us) {
 		complete_commit(d);
@@ -345,7 +344,8 @@ static void update(struct lvx_door *d, const struct lvx_openai_message *m)
 	struct state *s = lvx_door_state(d);
 	if (lvx_door_started(d) && lvx_openai_differ(&s->config, &m->config)) {
 		fail(d, m, "cannot_update",
-			"format, language and prompt cannot change once sound has been sent");
+			"format, language, delay and prompt cannot change once sound has been "
+			"sent");
 		return;
 	}
 	s->config = m->config;
@@ -358,9 +358,11 @@ static void append(struct lvx_door *d, const struct lvx_openai_message *m)
 {
 	struct state *s = lvx_door_state(d);
 	struct lvx_error err = {0};
+	struct lvx_door_wish wish = {.language = s->config.language,
+		.delay_slots = s->config.delay_slots,
+		.prefix = s->config.prompt[0] ? s->config.prompt : NULL};
 	if (!lvx_door_started(d) &&
-		lvx_door_start(d, &s->config.sound, NULL,
-			s->config.prompt[0] ? s->config.prompt : NULL, &err) != LVX_OK) {
+		lvx_door_start(d, &s->config.sound, &wish, &err) != LVX_OK) {
 		lvx_openai_send_error(d, s->config.dialect == LVX_OPENAI_VLLM, "server_error",
 			lvx_api_code_name(lvx_api_code_of(err.status)), err.msg, NULL, m->event_id);
 		lvx_door_close(d, 1013, "no room");

@@ -27,9 +27,11 @@ struct lvx_openai_config {
 	enum lvx_openai_turn turn;
 	uint32_t silence_ms; /* SERVER_VAD */
 	bool logprobs;
-	char language[16];               /* "": not said */
+	const char *language;            /* the model's name of it; "auto"; NULL: not said */
+	const char *delay;               /* static; NULL: not said, or the model has but one */
+	uint32_t delay_slots;            /* what that is */
 	char prompt[LVX_PREFIX_MAX + 1]; /* prompt and keywords */
-	char output_language[16];        /* translations; "": the model's first */
+	const char *output_language;     /* translations: the model's name of it, or NULL */
 };
 void lvx_openai_config_init(struct lvx_openai_config *c);
 

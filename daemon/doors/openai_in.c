@@ -139,7 +139,8 @@ static enum lvx_status read_strings(struct lvx_openai_message *m, const json_t *
 {
 	json_t *array = NULL, *item;
 	size_t i;
-	bool languages = strcmp(key, "languages") == 0, known = false;
+	bool languages = strcmp(key, "languages") == 0;
+	const char *known = NULL;
 	enum lvx_status st = LVX_OK;
 	if (!member(object, key))
 		return LVX_OK;
@@ -151,18 +152,47 @@ static enum lvx_status read_strings(struct lvx_openai_message *m, const json_t *
 		const char *text = json_string_value(item);
 		if (!text)
 			return lvx_fail(err, LVX_EINVAL, "%s: '%s' must hold strings", where, key);
-		if (languages)
-			known = lvx_door_language(model, where, text, err) == LVX_OK || known;
-		else if (add_prompt(m, text, err) != LVX_OK)
+		const char *before = known;
+		if (languages) {
+			lvx_door_read_language(&known, model, where, text, err);
+			if (before && before != known)
+				known = LVX_LANGUAGE_AUTO; /* one of them: that is to be found out */
+		} else if (add_prompt(m, text, err) != LVX_OK)
 			return LVX_EINVAL;
 	}
+	if (known && !m->config.language)
+		m->config.language = known;
 	return !languages || known || json_array_size(array) == 0 ? LVX_OK : LVX_EINVAL;
+}
+
+/* Their five delays, spread over those of the model. */
+static enum lvx_status read_delay(struct lvx_openai_message *m, const json_t *t,
+	const struct lvx_model_info *model, struct lvx_error *err)
+{
+	static const char *const names[] = {"minimal", "low", "medium", "high", "xhigh"};
+	const char *name = NULL;
+	if (!member(t, "delay"))
+		return LVX_OK;
+	enum lvx_status st = lvx_json_str(t, where, "delay", false, &name, err);
+	for (uint32_t i = 0; i < 5 && st == LVX_OK; i++) {
+		if (strcmp(names[i], name) != 0)
+			continue;
+		if (model->n_delays > 1) {
+			m->config.delay = names[i];
+			m->config.delay_slots = model->delays[i * (model->n_delays - 1) / 4];
+		}
+		return LVX_OK;
+	}
+	return st != LVX_OK ? st
+			    : lvx_fail(err, LVX_EINVAL,
+				      "%s: delay '%.32s' is not supported; minimal, low, medium, "
+				      "high, xhigh are",
+				      where, name);
 }
 
 static enum lvx_status read_transcription(struct lvx_openai_message *m, const json_t *input,
 	const char *key, const struct lvx_model_info *model, struct lvx_error *err)
 {
-	/* `delay` is a wish: session.updated says what holds. */
 	static const char *const keys[] = {
 		"model", "language", "languages", "keywords", "prompt", "delay", NULL};
 	const char *language = NULL, *prompt = NULL, *name = NULL;
@@ -178,10 +208,12 @@ static enum lvx_status read_transcription(struct lvx_openai_message *m, const js
 		st = lvx_json_str(t, where, "language", false, &language, err);
 	if (st == LVX_OK && member(t, "prompt"))
 		st = lvx_json_str(t, where, "prompt", false, &prompt, err);
-	if (st == LVX_OK && language && *language) {
-		st = lvx_door_language(model, where, language, err);
-		snprintf(m->config.language, sizeof(m->config.language), "%.15s", language);
-	}
+	if (st == LVX_OK && (language || member(t, "languages")))
+		m->config.language = NULL;
+	if (st == LVX_OK && language && *language)
+		st = lvx_door_read_language(&m->config.language, model, where, language, err);
+	if (st == LVX_OK)
+		st = read_delay(m, t, model, err);
 	if (st == LVX_OK && (prompt || member(t, "keywords")))
 		m->config.prompt[0] = '\0';
 	if (st == LVX_OK && prompt)
@@ -274,9 +306,12 @@ static enum lvx_status read_audio(struct lvx_openai_message *m, const json_t *se
 		st = lvx_json_str(output, where, "language", false, &language, err);
 	if (st == LVX_OK && language) {
 		m->param = "session.audio.output.language";
-		st = lvx_language_check(model, where, language, err);
-		snprintf(m->config.output_language, sizeof(m->config.output_language), "%.15s",
-			language);
+		st = lvx_model_info_check_languages(model, where, NULL, language, err);
+	}
+	if (st == LVX_OK && language) {
+		int lane = lvx_model_info_lane(model, "translation");
+		m->config.output_language =
+			model->lanes[lane].languages[lvx_lane_find(&model->lanes[lane], language)];
 	}
 	if (st == LVX_OK)
 		st = read_child(m, audio, "input", "session.audio.input", &input, err);
@@ -287,6 +322,9 @@ static enum lvx_status read_audio(struct lvx_openai_message *m, const json_t *se
 		st = read_format(m, input, err);
 	if (st == LVX_OK)
 		st = read_transcription(m, input, "transcription", model, err);
+	if (st == LVX_OK)
+		st = lvx_model_info_check_languages(
+			model, where, m->config.language, m->config.output_language, err);
 	return st == LVX_OK ? read_turn(m, input, err) : st;
 }
 

@@ -16,14 +16,20 @@ void lvx_openai_begin(struct lvx_door *d, struct lvx_text *t, const char *type)
 void lvx_openai_transcription(
 	struct lvx_door *d, struct lvx_text *t, const struct lvx_openai_config *c)
 {
-	const char *language = lvx_door_caption_language(lvx_door_model(d));
+	const struct lvx_model_info *model = lvx_door_model(d);
+	int lane = lvx_model_info_lane(model, "caption");
+	const char *language = c->language;
+	if (lane >= 0 && (!language || strcmp(language, LVX_LANGUAGE_AUTO) == 0))
+		language = lvx_lane_language(&model->lanes[lane], lvx_door_language(d));
 	lvx_text_printf(t, "{\"model\":");
-	lvx_text_json(t, lvx_door_model(d)->name);
+	lvx_text_json(t, model->name);
 	lvx_text_printf(t, ",\"language\":");
-	lvx_text_json(t, c->language[0] ? c->language : language);
+	lvx_text_json(t, language);
 	lvx_text_printf(t, ",\"prompt\":");
 	lvx_text_json(t, c->prompt);
-	lvx_text_printf(t, ",\"delay\":null}");
+	lvx_text_printf(t, ",\"delay\":");
+	lvx_text_json(t, c->delay);
+	lvx_text_printf(t, "}");
 }
 
 void lvx_openai_send_error(struct lvx_door *d, bool flat, const char *type, const char *code,
@@ -64,6 +70,6 @@ bool lvx_openai_differ(const struct lvx_openai_config *a, const struct lvx_opena
 {
 	return a->sound.encoding != b->sound.encoding ||
 	       a->sound.sample_rate != b->sound.sample_rate ||
-	       strcmp(a->language, b->language) != 0 || strcmp(a->prompt, b->prompt) != 0 ||
-	       strcmp(a->output_language, b->output_language) != 0;
+	       a->language != b->language || a->delay != b->delay ||
+	       a->output_language != b->output_language || strcmp(a->prompt, b->prompt) != 0;
 }

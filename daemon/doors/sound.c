@@ -33,6 +33,11 @@ int64_t lvx_door_sent_us(const struct lvx_door *d)
 	return client_us(d, sent_us(d));
 }
 
+int64_t lvx_door_flush_us(const struct lvx_door *d)
+{
+	return lvx_hub_delay_us(d->stream) + LVX_DOOR_FLUSH_SLOTS * lvx_door_model(d)->slot_us;
+}
+
 int64_t lvx_door_flushed_stream_us(const struct lvx_door *d)
 {
 	return d->flushed_us;
@@ -116,8 +121,7 @@ void lvx_door_flush(struct lvx_door *d)
 			d->protocol->on_heard(d);
 		return;
 	}
-	const struct lvx_model_info *model = lvx_door_model(d);
-	int64_t len_us = model->slot_us * (model->delay_slots + LVX_DOOR_FLUSH_SLOTS);
+	int64_t len_us = lvx_door_flush_us(d);
 	/* Whole frames, so that a sample that straddles the flush spoils but two. */
 	size_t frame = 2 * (size_t)d->sound.channels;
 	size_t n = (size_t)(len_us * d->sound.sample_rate / 1000000) * frame;
@@ -129,14 +133,14 @@ void lvx_door_flush(struct lvx_door *d)
 	d->flushed_bytes = d->n_bytes;
 	d->cuts[d->n_cuts].at_us = d->flushed_us;
 	d->cuts[d->n_cuts++].len_us = sent_us(d) - d->flushed_us;
-	add_mark(d, sent_us(d) - 2 * model->slot_us, true);
+	add_mark(d, sent_us(d) - 2 * lvx_door_model(d)->slot_us, true);
 	lvx_door_pump(d);
 }
 
 /* ---- sound in ---- */
 
 enum lvx_status lvx_door_start(struct lvx_door *d, const struct lvx_door_sound *sound,
-	const char *translate_to, const char *prefix, struct lvx_error *err)
+	const struct lvx_door_wish *wish, struct lvx_error *err)
 {
 	const struct lvx_model_info *model = lvx_door_model(d);
 	struct lvx_hub_spec spec = {
@@ -147,9 +151,11 @@ enum lvx_status lvx_door_start(struct lvx_door *d, const struct lvx_door_sound *
 			.channel = -1,
 			.queue_bytes = QUEUE},
 		.lanes = lvx_door_lane(model, "caption") |
-			 (translate_to ? lvx_door_lane(model, "translation") : 0),
-		.translate_to = translate_to,
-		.prefix = prefix,
+			 (wish->translate_to ? lvx_door_lane(model, "translation") : 0),
+		.translate_to = wish->translate_to,
+		.language = wish->language,
+		.delay_slots = wish->delay_slots,
+		.prefix = wish->prefix,
 		.channel = -1,
 		.over_network = true,
 	};
@@ -163,6 +169,11 @@ enum lvx_status lvx_door_start(struct lvx_door *d, const struct lvx_door_sound *
 	lvx_hub_count_reader(d->stream, 1);
 	lvx_log_info("stream %s: pushed over %s", lvx_hub_id(d->stream), d->protocol->name);
 	return LVX_OK;
+}
+
+const char *lvx_door_language(const struct lvx_door *d)
+{
+	return d->stream ? lvx_hub_language(d->stream) : NULL;
 }
 
 bool lvx_door_started(const struct lvx_door *d)
@@ -355,12 +366,9 @@ void lvx_door_tick_sound(struct lvx_door *d)
 		d->protocol->on_tick(d, -1);
 		return;
 	}
-	const struct lvx_model_info *model = lvx_door_model(d);
 	lvx_hub_get_info(d->stream, &info);
+	int64_t lag_us = info.delay_us + HEARD_LAG_SLOTS * lvx_door_model(d)->slot_us;
 	lvx_door_drain(d);
 	if (!d->ended)
-		d->protocol->on_tick(d,
-			client_us(d,
-				info.stream.heard_us -
-					model->slot_us * (model->delay_slots + HEARD_LAG_SLOTS)));
+		d->protocol->on_tick(d, client_us(d, info.stream.heard_us - lag_us));
 }

@@ -123,8 +123,7 @@ static void write_answer(struct lvx_transcription *t, int64_t duration_us)
 {
 	struct lvx_http_reply *r = t->reply;
 	struct lvx_text *out = &r->body;
-	const char *language =
-		lvx_door_caption_language(lvx_engine_model(t->server->params.engine));
+	const char *language = lvx_hub_language(t->stream);
 	r->status = 200;
 	r->type = "application/json";
 	end_segment(t);
@@ -144,7 +143,7 @@ static void write_answer(struct lvx_transcription *t, int64_t duration_us)
 		return;
 	case LVX_TRANSCRIPT_VERBOSE:
 		lvx_text_printf(out, "{\"task\":\"transcribe\",\"language\":");
-		lvx_text_json(out, language);
+		lvx_text_json(out, language ? language : "und"); /* BCP 47: not determined */
 		lvx_text_printf(out, ",\"duration\":");
 		lvx_door_seconds(out, duration_us);
 		if (t->form.segments)
@@ -243,6 +242,7 @@ static void start(struct lvx_transcription *t)
 		st = lvx_transcription_form_read(&t->form, parts, n, model, &err);
 	if (st == LVX_OK) {
 		spec.prefix = t->form.prompt[0] ? t->form.prompt : NULL;
+		spec.language = t->form.language;
 		st = lvx_hub_open(server->params.hub, &spec, &t->stream, &err);
 	}
 	if (st != LVX_OK) {

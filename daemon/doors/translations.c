@@ -41,8 +41,9 @@ static void send_session(struct lvx_door *d, const char *type)
 		"},\"noise_reduction\":null,\"transcription\":",
 		s->config.sound.sample_rate);
 	lvx_openai_transcription(d, &t, &s->config);
-	lvx_text_printf(&t, "},\"output\":{\"language\":\"%s\",\"format\":null}}}}",
-		s->config.output_language);
+	lvx_text_printf(&t, "},\"output\":{\"language\":");
+	lvx_text_json(&t, s->config.output_language);
+	lvx_text_printf(&t, ",\"format\":null}}}}");
 	lvx_door_send(d, &t);
 	lvx_text_finish(&t);
 }
@@ -71,9 +72,8 @@ static void on_open(struct lvx_door *d, const struct lvx_door_args *args)
 	(void)args;
 	lvx_openai_config_init(&s->config);
 	int lane = lvx_model_info_lane(model, "translation");
-	if (lane >= 0 && model->lanes[lane].n_languages > 0)
-		snprintf(s->config.output_language, sizeof(s->config.output_language), "%.15s",
-			model->lanes[lane].languages[0]);
+	if (lane >= 0)
+		s->config.output_language = lvx_lane_language(&model->lanes[lane], NULL);
 	send_session(d, "session.created");
 }
 
@@ -126,8 +126,20 @@ static void append(struct lvx_door *d, const struct lvx_openai_message *m)
 	struct state *s = lvx_door_state(d);
 	const struct lvx_openai_config *c = &s->config;
 	struct lvx_error err = {0};
-	if (!lvx_door_started(d) && lvx_door_start(d, &c->sound, c->output_language,
-					    c->prompt[0] ? c->prompt : NULL, &err) != LVX_OK) {
+	struct lvx_door_wish wish = {.translate_to = c->output_language,
+		.language = c->language,
+		.delay_slots = c->delay_slots,
+		.prefix = c->prompt[0] ? c->prompt : NULL};
+	if (!c->output_language) {
+		struct lvx_openai_message at = *m;
+		char why[160];
+		snprintf(why, sizeof(why), "the model translates to %s: which is wanted?",
+			lvx_model_info_languages(lvx_door_model(d), "translation").text);
+		at.param = "session.audio.output.language";
+		fail(d, &at, "missing_language", why);
+		return;
+	}
+	if (!lvx_door_started(d) && lvx_door_start(d, &c->sound, &wish, &err) != LVX_OK) {
 		lvx_openai_send_error(d, false, "server_error",
 			lvx_api_code_name(lvx_api_code_of(err.status)), err.msg, NULL, m->event_id);
 		lvx_door_close(d, 1013, "no room");
@@ -148,8 +160,8 @@ static void on_text(struct lvx_door *d, const char *text, size_t len)
 	} else if (m.type == LVX_OPENAI_UPDATE) {
 		if (lvx_door_started(d) && lvx_openai_differ(&s->config, &m.config)) {
 			fail(d, &m, "cannot_update",
-				"format, languages and prompt cannot change once sound has been "
-				"sent");
+				"format, languages, delay and prompt cannot change once sound has "
+				"been sent");
 		} else {
 			s->config = m.config;
 			send_session(d, "session.updated");

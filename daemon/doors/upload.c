@@ -222,7 +222,8 @@ static enum lvx_status read_field(struct lvx_transcription_form *f, const char *
 	if (strcmp(name, "response_format") == 0)
 		return read_format(f, value, err);
 	if (strcmp(name, "language") == 0)
-		return *value ? lvx_door_language(model, "language", value, err) : LVX_OK;
+		return *value ? lvx_door_read_language(&f->language, model, "language", value, err)
+			      : LVX_OK;
 	if (strcmp(name, "timestamp_granularities[]") == 0 ||
 		strcmp(name, "timestamp_granularities") == 0) {
 		f->words = f->words || strcmp(value, "word") == 0;

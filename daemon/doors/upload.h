@@ -41,6 +41,7 @@ struct lvx_transcription_form {
 	size_t file_len;
 	enum lvx_transcript_format format;
 	bool words, segments; /* VERBOSE */
+	const char *language; /* the model's name of it, or NULL */
 	char prompt[LVX_PREFIX_MAX + 1];
 };
 /* The fields of POST /v1/audio/transcriptions. LVX_EINVAL names the field. */

@@ -6,6 +6,8 @@
  *   LVX_FAKE_FLOOD=N      N words a slot, not one in five slots
  *   LVX_FAKE_TICK_MS=N    each tick takes so long
  *   LVX_FAKE_FAIL_AFTER=N the device fails after N slots
+ *   LVX_FAKE_MORE=1       two languages to understand and three delays, and each word
+ *                         says what its row was told: "c7@960de"
  */
 #include "base/clock.h"
 #include "model/scheduler.h"
@@ -78,7 +80,16 @@ enum lvx_status lvx_model_load(struct lvx_model **out, const char *dir, struct l
 				{.name = "description", .languages = {"en"}, .n_languages = 1},
 			},
 		.n_lanes = 3,
+		.delays = {DELAY_SLOTS},
+		.n_delays = 1,
 	};
+	if (env_number("LVX_FAKE_MORE", 0)) {
+		static const uint32_t delays[] = {3, DELAY_SLOTS, 12};
+		memcpy(m->info.delays, delays, sizeof(delays));
+		m->info.n_delays = 3;
+		strcpy(m->info.lanes[0].languages[1], "de");
+		m->info.lanes[0].n_languages = 2;
+	}
 	*out = m;
 	return LVX_OK;
 }
@@ -196,6 +207,10 @@ static void say(struct row *r)
 			r->params.follows && r->params.translate_to ? r->params.translate_to
 								    : &"ctd"[lane],
 			(unsigned long long)r->words);
+		if (env_number("LVX_FAKE_MORE", 0) && !r->params.follows)
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "@%u%s",
+				(unsigned)r->params.delay_slots * 80,
+				r->params.language ? r->params.language : "");
 		struct lvx_event e = {
 			.kind = LVX_EVENT_WORD,
 			.lane = lane,

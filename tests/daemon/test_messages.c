@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,9 +18,13 @@
 
 static const struct lvx_model_info model = {
 	.name = "m",
-	.lanes = {{.name = "caption", .languages = {"en"}, .n_languages = 1},
+	.lanes = {{.name = "caption", .languages = {"en", "de"}, .n_languages = 2},
 		{.name = "translation", .languages = {"de", "fr"}, .n_languages = 2}},
 	.n_lanes = 2,
+	.slot_us = 80000,
+	.delay_slots = 5,
+	.delays = {3, 5, 12, 30},
+	.n_delays = 4,
 };
 
 static enum lvx_status parse(struct lvx_request *r, const char *text, struct lvx_error *err)
@@ -85,6 +90,36 @@ static void test_push(void **state)
 	assert_string_equal(
 		err.msg, "message: the model does not translate to 'xx', but to de, fr");
 	lvx_request_finish(&r);
+
+	assert_int_equal(parse(&r,
+				 "{\"type\":\"push\",\"format\":\"container\",\"language\":\"de\","
+				 "\"translate_to\":\"fr\",\"delay_ms\":960}",
+				 &err),
+		LVX_OK);
+	assert_string_equal(r.spec.language, "de");
+	assert_int_equal(r.spec.delay_slots, 12);
+	lvx_request_finish(&r);
+	static const struct {
+		const char *member, *what;
+	} wrong[] = {
+		{"\"language\":\"fr\"", "message: the model does not understand 'fr', but en, de (or auto"},
+		{"\"language\":7", "'language' must be a string"},
+		{"\"language\":\"de\",\"translate_to\":\"de\"", "are both 'de'"},
+		{"\"delay_ms\":0", "message: the model has no delay of 0 ms, but of 240, 400, 960, 2400"},
+		{"\"delay_ms\":241", "no delay of 241 ms"},
+		{"\"delay_ms\":2147483647", "no delay of 2147483647 ms"},
+		{"\"delay_ms\":-1", "'delay_ms'"},
+		{"\"delay_ms\":\"400\"", "'delay_ms'"},
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		char text[160];
+		snprintf(text, sizeof(text), "{\"type\":\"push\",\"format\":\"container\",%s}",
+			wrong[i].member);
+		assert_int_equal(parse(&r, text, &err), LVX_EINVAL);
+		if (!strstr(err.msg, wrong[i].what))
+			fail_msg("%s: %s", text, err.msg);
+		lvx_request_finish(&r);
+	}
 }
 
 static void test_bodies(void **state)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -15,9 +16,13 @@
 
 static const struct lvx_model_info model = {
 	.name = "m",
-	.lanes = {{.name = "caption", .languages = {"en"}, .n_languages = 1},
+	.lanes = {{.name = "caption", .languages = {"en", "de"}, .n_languages = 2},
 		{.name = "translation", .languages = {"de", "fr"}, .n_languages = 2}},
 	.n_lanes = 2,
+	.slot_us = 80000,
+	.delay_slots = 5,
+	.delays = {3, 5, 12, 30},
+	.n_delays = 4,
 };
 
 static enum lvx_status listen(struct lvx_deepgram_params *p, struct lvx_error *err, size_t n, ...)
@@ -51,7 +56,16 @@ static void test_deepgram_params(void **state)
 	assert_int_equal(p.endpointing_us, -1);
 	assert_int_equal(p.utterance_end_us, 1500000);
 	assert_string_equal(p.prefix, "Ada Lovelace, lavapipe");
-	assert_int_equal(listen(&p, &err, 3, "language=en-US", "diarize=false", "tag=x"), LVX_OK);
+	assert_null(p.language);
+	assert_int_equal(listen(&p, &err, 3, "language=de-CH", "diarize=false", "tag=x"), LVX_OK);
+	assert_string_equal(p.language, "de");
+	assert_int_equal(listen(&p, &err, 1, "language=multi"), LVX_OK);
+	assert_string_equal(p.language, "auto");
+	assert_int_equal(listen(&p, &err, 2, "detect_language=true", "language=en"), LVX_OK);
+	assert_string_equal(p.language, "auto");
+	assert_int_equal(listen(&p, &err, 2, "detect_language=false", "language=en"), LVX_OK);
+	assert_string_equal(p.language, "en");
+	assert_int_equal(listen(&p, &err, 1, "detect_language=fr"), LVX_EINVAL);
 	assert_int_equal(listen(&p, &err, 1, "diarize=true"), LVX_EINVAL);
 	assert_string_equal(err.msg, "query: 'diarize' is not supported");
 	assert_int_equal(listen(&p, &err, 1, "encoding=linear16"), LVX_EINVAL);
@@ -103,10 +117,17 @@ static void test_common(void **state)
 	(void)state;
 	struct lvx_error err;
 	struct lvx_text t = {0};
-	assert_int_equal(lvx_door_language(&model, "q", "en", &err), LVX_OK);
-	assert_int_equal(lvx_door_language(&model, "q", "en-GB", &err), LVX_OK);
-	assert_int_equal(lvx_door_language(&model, "q", "english", &err), LVX_EINVAL);
-	assert_int_equal(lvx_door_language(&model, "q", "", &err), LVX_EINVAL);
+	const char *language = NULL;
+	assert_int_equal(lvx_door_read_language(&language, &model, "q", "de_AT", &err), LVX_OK);
+	assert_string_equal(language, "de");
+	assert_int_equal(lvx_door_read_language(&language, &model, "q", "en-GB", &err), LVX_OK);
+	static const char *const none[] = {"english", "", "-", "e", "englishenglish", "auto"};
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		assert_int_equal(
+			lvx_door_read_language(&language, &model, "q", none[i], &err), LVX_EINVAL);
+	assert_string_equal(language, "en");
+	assert_string_equal(
+		err.msg, "q: 'auto' is not a language that is understood here: en, de");
 	assert_int_equal(lvx_door_lane(&model, "translation"), 2);
 	assert_int_equal(lvx_door_lane(&model, "other"), 0);
 	lvx_door_seconds(&t, 1234567);
@@ -231,6 +252,9 @@ static void test_openai(void **state)
 	assert_int_equal(m.config.silence_ms, 900);
 	assert_true(m.config.logprobs);
 	assert_string_equal(m.config.prompt, "P, a, b");
+	assert_string_equal(m.config.language, "en");
+	assert_string_equal(m.config.delay, "low");
+	assert_int_equal(m.config.delay_slots, 3); /* of 3, 5, 12, 30: two of their five are one */
 	lvx_openai_message_finish(&m);
 
 	assert_int_equal(
@@ -254,10 +278,43 @@ static void test_openai(void **state)
 	lvx_openai_message_finish(&m);
 	assert_int_equal(realtime(&m, false, translate), LVX_EINVAL);
 	lvx_openai_message_finish(&m);
+	static const struct {
+		const char *transcription, *language;
+		uint32_t delay_slots;
+	} told[] = {
+		{"{}", NULL, 0},
+		{"{\"languages\":[\"de-CH\"]}", "de", 0},
+		{"{\"languages\":[\"de\",\"de-CH\",\"xx\"]}", "de", 0},
+		{"{\"languages\":[\"en\",\"de\",\"en\"]}", "auto", 0},
+		{"{\"language\":\"en\",\"languages\":[\"de\"]}", "en", 0},
+		{"{\"language\":\"\",\"delay\":null}", NULL, 0},
+		{"{\"delay\":\"minimal\"}", NULL, 3},
+		{"{\"delay\":\"medium\"}", NULL, 5},
+		{"{\"delay\":\"high\"}", NULL, 12},
+		{"{\"delay\":\"xhigh\"}", NULL, 30},
+	};
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+		char text[200];
+		snprintf(text, sizeof(text),
+			"{\"type\":\"session.update\",\"session\":{\"audio\":{\"input\":{"
+			"\"transcription\":%s}}}}",
+			told[i].transcription);
+		assert_int_equal(realtime(&m, false, text), LVX_OK);
+		assert_int_equal(m.config.delay_slots, told[i].delay_slots);
+		if (told[i].language)
+			assert_string_equal(m.config.language, told[i].language);
+		else
+			assert_null(m.config.language);
+		lvx_openai_message_finish(&m);
+	}
 	static const char *const bad[] = {"", "[]", "{}", "{\"type\":1}", "{\"type\":\"x\"}",
 		"{\"type\":\"session.update\"}", "{\"type\":\"session.update\",\"session\":[]}",
 		"{\"type\":\"session.update\",\"session\":{\"audio\":{\"input\":{\"format\":{}}}}}",
 		"{\"type\":\"session.update\",\"session\":{\"include\":[1]}}",
+		"{\"type\":\"session.update\",\"session\":{\"audio\":{\"input\":{\"transcription\":"
+		"{\"delay\":\"tiny\"}}}}}",
+		"{\"type\":\"session.update\",\"session\":{\"audio\":{\"input\":{\"transcription\":"
+		"{\"languages\":[\"xx\"]}}}}}",
 		"{\"type\":\"session.update\",\"model\":\"x\",\"y\":1}",
 		"{\"type\":\"input_audio_buffer.append\",\"audio\":\"AAA\"}",
 		"{\"type\":\"input_audio_buffer.commit\",\"final\":3}"};

@@ -42,6 +42,7 @@ class Cli(unittest.TestCase):
         for args, code in (((), 2), (("--help",), 0), (("--version",), 0), (("sing",), 2), (("watch",), 2),
                            (("transcribe", "--help"), 0), (("transcribe",), 2), (("transcribe", "--format", "doc", "x"), 2),
                            (("transcribe", "--channel", "x", "y"), 2), (("transcribe", "-f", "srt", "a", "b"), 2),
+                           (("transcribe", "--delay", "soon", "y"), 2), (("push", "--delay", "-1", "y"), 2),
                            (("push", "--raw", "u8:1:1", "x"), 2), (("push", "--pace", "slow", "x"), 2),
                            (("watch", "--from", "never", "x"), 2), (("watch", "--server", "x", "y"), 2)):
             with self.subTest(args=args):
@@ -70,6 +71,29 @@ class Cli(unittest.TestCase):
                 body = cue.split("\n")[2 if form == "srt" else 1:]
                 self.assertLessEqual(len(body), 2)
                 self.assertTrue(all(len(s) <= 42 for s in body), body)
+
+    def test_told(self):
+        """What is spoken, the delay and the lanes; what the model does not know is named."""
+        config = json.load(open(os.path.join(lvx.MODEL, "config.json")))
+        streaming, slot = config["streaming"], config["streaming"]["slot_ms"]
+        lanes = {l["name"]: l for l in config["lanes"]}
+        spoken = lanes["caption"].get("languages") or [lanes["caption"]["language"]]
+        target = next(t[3:] for t in config["conditions"] if t.startswith("to:") and t[3:] != spoken[0])
+        out = run("transcribe", "--language", spoken[0], "--delay", str(slot * streaming["delay_slots"]), "--translate", target,
+                  "--describe", "--format", "json", self.wav)
+        self.assertEqual(out.returncode, 0, out.stderr)
+        for o in map(json.loads, out.stdout.decode().splitlines()):
+            self.assertEqual(o["language"], {"caption": spoken[0], "translation": target}.get(o["lane"], o["language"]))
+        for args, part in ((("--language", "xx"), f"does not understand 'xx', but {', '.join(spoken)}"),
+                           (("--delay", "1"), "no delay of 1 ms, but of "),
+                           (("--translate-to", "xx"), "does not translate to 'xx', but to "),
+                           (("--describe", "--format", "srt"), "hold one lane")):
+            r = run("transcribe", *args, self.wav)
+            self.assertEqual(r.returncode, 2, r.stderr)
+            self.assertIn(part, r.stderr.decode())
+        r = run("push", "--delay", "1", self.wav, env=self.env)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("no delay of 1 ms", r.stderr.decode())
 
     def test_errors_do_not_stop_the_others(self):
         text = os.path.join(self.dir.name, "not-media.wav")

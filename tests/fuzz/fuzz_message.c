@@ -6,9 +6,13 @@
 
 static const struct lvx_model_info model = {
 	.name = "m",
-	.lanes = {{.name = "caption", .languages = {"en"}, .n_languages = 1},
+	.lanes = {{.name = "caption", .languages = {"en", "de"}, .n_languages = 2},
 		{.name = "translation", .languages = {"de", "fr"}, .n_languages = 2}},
 	.n_lanes = 2,
+	.slot_us = 80000,
+	.delay_slots = 5,
+	.delays = {3, 5, 12, 30},
+	.n_delays = 4,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
