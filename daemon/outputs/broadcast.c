@@ -337,14 +337,12 @@ static void count_lost(struct broadcast *b)
 	b->n_told = lost;
 }
 
-static void on_tick(void *self, int64_t heard_us)
+static void on_tick(void *self, const struct lvx_hub_info *info)
 {
 	struct broadcast *b = self;
-	struct lvx_hub_info info;
-	lvx_hub_get_info(lvx_outlet_stream(b->host), &info);
-	b->start_us = info.stream.start_mono_us;
-	b->heard_us = heard_us;
-	lvx_channels_tick(b->channels, heard_us);
+	b->start_us = info->stream.start_mono_us;
+	b->heard_us = info->stream.heard_us;
+	lvx_channels_tick(b->channels, b->heard_us);
 	release(b, false);
 	count_lost(b);
 }

@@ -30,9 +30,9 @@ struct lvx_outlet_kind {
 	void (*on_unit)(void *self, const struct lvx_unit *unit);
 	/* So many events and units are missing before the next one. Or NULL. */
 	void (*on_lost)(void *self, uint64_t n_events, uint64_t n_units);
-	/* About every 50 ms: all events of what was heard before heard_us have been given.
-	 * Or NULL. */
-	void (*on_tick)(void *self, int64_t heard_us);
+	/* About every 50 ms: all events of what was heard before info->stream.heard_us have been
+	 * given. Or NULL. */
+	void (*on_tick)(void *self, const struct lvx_hub_info *info);
 	void (*on_end)(void *self); /* the stream has ended, and everything was given. Or NULL */
 	void (*destroy)(void *self);
 };

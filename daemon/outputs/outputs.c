@@ -162,7 +162,7 @@ static void run(struct lvx_outlet *o)
 		read_events(o);
 		bool more = read_units(o);
 		if (tick) {
-			o->kind->on_tick(o->self, info.stream.heard_us);
+			o->kind->on_tick(o->self, &info);
 			next_tick_us = lvx_now_us() + TICK_US;
 		}
 		if (!more && !(o->events_ended && o->units_ended))
