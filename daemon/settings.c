@@ -106,7 +106,7 @@ const struct lvx_option lvx_options[] = {
 		"pass the programme on with captions in the picture: srt://, udp://, rtmp://, or a "
 		"file (.ts, .mp4, .flv); {stream} is its id; may be repeated"},
 	{"out-delay", FLAG | DAEMON | STREAM, NUMBER, S(out_delay_ms), 0, LVX_OUT_DELAY_MAX_MS,
-		"MS", "how late it leaves, so that captions match (1000)"},
+		"MS", "how late it leaves, so that captions match (600 over --delay)"},
 	{"out-cc1", FLAG | DAEMON | STREAM, STRING, S(out_cc1), 0, 0, "LANE[:MODE]",
 		"what CC1 shows (caption:roll2); modes: roll2, roll3, pop"},
 	{"out-cc3", FLAG | DAEMON | STREAM, STRING, S(out_cc3), 0, 0, "LANE[:MODE]",

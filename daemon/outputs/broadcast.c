@@ -15,7 +15,7 @@ enum {
 	QUEUE_MAX = 8192, /* units; more than LVX_OUT_DELAY_MAX_MS of them */
 	QUEUE_BYTES_MAX = 256 << 20,
 	/* Where nobody waits, units may as well wait for all that will be said about them. */
-	UNHURRIED_US = 4000000,
+	UNHURRIED_US = 3600000, /* over the stream's delay */
 	BEGIN_US = 2000000, /* so long are tracks waited for of which nothing has come */
 	LATE_US = 1500000,
 	REORDER_US = 1000000, /* so long does a picture wait for those before it */
@@ -27,6 +27,7 @@ struct broadcast {
 	struct lvx_outlet *host;
 	char *url, *name; /* owned */
 	int64_t delay_us;
+	int64_t stream_delay_us; /* of its text */
 	struct lvx_channels *channels;
 	struct lvx_embed *embed;
 	struct lvx_sender *sender;
@@ -238,9 +239,10 @@ static bool is_picture(const struct broadcast *b, const struct lvx_unit *unit)
 
 static bool is_due(const struct broadcast *b, const struct lvx_unit *unit)
 {
+	int64_t unhurried_us = b->stream_delay_us + UNHURRIED_US;
 	int64_t us = b->start_us ? lvx_now_us() - b->start_us - b->delay_us
-				 : b->heard_us - (b->delay_us > UNHURRIED_US ? b->delay_us
-									     : UNHURRIED_US);
+				 : b->heard_us - (b->delay_us > unhurried_us ? b->delay_us
+									     : unhurried_us);
 	return unit->dts_us <= us || unit->dts_us > us + AHEAD_US;
 }
 
@@ -342,7 +344,7 @@ static void on_tick(void *self, const struct lvx_hub_info *info)
 	struct broadcast *b = self;
 	b->start_us = info->stream.start_mono_us;
 	b->heard_us = info->stream.heard_us;
-	lvx_channels_tick(b->channels, b->heard_us);
+	lvx_channels_tick(b->channels, b->heard_us, b->stream_delay_us);
 	release(b, false);
 	count_lost(b);
 }
@@ -390,8 +392,9 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 	b->url = url_of(s->out, lvx_outlet_index(host), lvx_hub_id(stream));
 	lvx_mux_shown(b->url, shown, sizeof(shown));
 	b->name = strdup(shown);
-	b->delay_us =
-		1000 * (int64_t)(s->out_delay_ms >= 0 ? s->out_delay_ms : LVX_BROADCAST_DELAY_MS);
+	b->stream_delay_us = lvx_hub_delay_us(stream);
+	b->delay_us = s->out_delay_ms >= 0 ? 1000 * (int64_t)s->out_delay_ms
+					   : b->stream_delay_us + 1000 * LVX_BROADCAST_DELAY_MS;
 	int64_t hold_us = b->delay_us > CORRECT_US ? b->delay_us - CORRECT_US : 0;
 	lvx_hub_note_hold(stream, hold_us);
 	b->channels = lvx_channels_create(settings, hold_us);

@@ -11,7 +11,7 @@
 
 enum {
 	LVX_BROADCAST_OUTS_MAX = 8,    /* of one stream */
-	LVX_BROADCAST_DELAY_MS = 1000, /* where nothing is said */
+	LVX_BROADCAST_DELAY_MS = 600,  /* over the stream's own, where nothing is said */
 };
 
 extern const struct lvx_outlet_kind lvx_outlet_broadcast;

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A word comes so soon after it was heard: what is older a silence makes final. */
-enum { SETTLE_US = 1500000 };
+/* A word comes so soon after it was heard and the model's delay is over: what is older a silence
+ * makes final. */
+enum { SETTLE_US = 1100000 };
 
 struct channel {
 	struct lvx_channel_setting setting;
@@ -134,10 +135,10 @@ void lvx_channels_event(struct lvx_channels *c, const struct lvx_hub_event *even
 	release(c, false);
 }
 
-void lvx_channels_tick(struct lvx_channels *c, int64_t heard_us)
+void lvx_channels_tick(struct lvx_channels *c, int64_t heard_us, int64_t delay_us)
 {
 	release(c, false);
-	int64_t settled_us = heard_us - SETTLE_US, held_us = lvx_hold_begin_us(c->hold);
+	int64_t settled_us = heard_us - delay_us - SETTLE_US, held_us = lvx_hold_begin_us(c->hold);
 	for (int i = 0; i < 2; i++) {
 		if (c->channel[i].cues)
 			lvx_cues_time(

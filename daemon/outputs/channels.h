@@ -24,8 +24,8 @@ struct lvx_channels *lvx_channels_create(
 	const struct lvx_channel_setting settings[2], int64_t hold_us); /* aborts without memory */
 void lvx_channels_destroy(struct lvx_channels *c);                      /* NULL is fine */
 void lvx_channels_event(struct lvx_channels *c, const struct lvx_hub_event *event);
-/* All events of what was heard before heard_us have been given. */
-void lvx_channels_tick(struct lvx_channels *c, int64_t heard_us);
+/* All events of what was heard before heard_us have been given; delay_us: the stream's. */
+void lvx_channels_tick(struct lvx_channels *c, int64_t heard_us, int64_t delay_us);
 void lvx_channels_finish(struct lvx_channels *c); /* nothing follows */
 /* The encoders; NULL: the channel is empty. */
 void lvx_channels_get(struct lvx_channels *c, struct lvx_cc608 *out[2]);
