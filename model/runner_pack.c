@@ -279,7 +279,7 @@ static enum lvx_status pack_matrix(struct lvx_runner *r, struct blob *blob, stru
 	}
 	if (!blob_add(blob, w_bytes * n_groups, &m->weights) ||
 		!blob_add(blob, scaled ? s_floats * n_groups * scale_bytes : 4, &m->scales))
-		return lvx_fail(err, LVX_ENOMEM, "out of memory for the weights");
+		return no_memory(err);
 	struct packing p = {.model = r->model,
 		.m = m,
 		.ids = ids,
