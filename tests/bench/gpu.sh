@@ -14,7 +14,7 @@ pack() {
 	rm -rf "$folder"
 	mkdir -p "$folder/bin" "$folder/lib" "$folder/lib-x11" "$folder/layers"
 	cp tests/bench/gpu.sh "$folder/"
-	for t in test_parity test_runner test_kernels test_company lumivox-bench; do
+	for t in test_parity test_runner test_kernels lumivox-bench; do
 		[ -f "build/tests/model/$t" ] && strip -o "$folder/bin/$t" "build/tests/model/$t"
 	done
 	for l in libjansson.so.4 libkissfft-float.so.131 libcmocka.so.0 libvulkan.so.1; do
@@ -76,7 +76,6 @@ run() {
 			part parity 25 "$folder/bin/test_parity"
 			part kernels 40 "$folder/bin/test_kernels"
 			part runner 25 "$folder/bin/test_runner"
-			part company 30 "$folder/bin/test_company"
 			;;
 		validation) part validation 30 env LVX_VALIDATION=1 "$folder/bin/test_kernels" ;;
 		nano)
