@@ -17,16 +17,10 @@ import torch
 import features
 import speech
 import texts
-from m3 import CTC_CHARS
 
-ID = {ch: i + 1 for i, ch in enumerate(CTC_CHARS)}
 FRAME = 20                                               # ms
 GUIDES = {"en": [("f", "slt", "1.0", "1", "0", "1"), ("f", "awb", "1.0", "1", "0", "1"), ("e", "en-us+klatt4", "165", "50", "50", "1")],
           "de": [("e", "de+klatt4", "165", "60", "50", "1"), ("e", "de+f2", "165", "50", "50", "1"), ("e", "de", "150", "50", "50", "1")]}
-
-
-def letters(s):
-    return "".join(ch for ch in s.lower() if ch in ID)
 
 
 def mfcc(x, fb, dct):
