@@ -281,7 +281,7 @@ static bool has_coop(const struct lvx_vk *vk)
 		list[i] = (VkCooperativeMatrixPropertiesNV){
 			.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_NV};
 	if (!coop.cooperativeMatrix || !v12.shaderFloat16 || !v12.vulkanMemoryModel ||
-		sub.subgroupSize != 32 || get(vk->physical, &n, list) < 0)
+		!v12.vulkanMemoryModelDeviceScope || sub.subgroupSize != 32 || get(vk->physical, &n, list) < 0)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
 		if (list[i].MSize == 16 && list[i].NSize == 16 && list[i].KSize == 16 &&
@@ -294,25 +294,33 @@ static bool has_coop(const struct lvx_vk *vk)
 	return false;
 }
 
+void lvx_vk_features(struct lvx_vk_features *out, bool coop)
+{
+	*out = (struct lvx_vk_features){
+		.coop = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV,
+			.cooperativeMatrix = coop},
+		/* Where the memory model is on, the scope that atomics and barriers of all the
+		 * kernels have must be allowed too. */
+		.v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+			.pNext = coop ? &out->coop : NULL,
+			.shaderFloat16 = coop,
+			.vulkanMemoryModel = coop,
+			.vulkanMemoryModelDeviceScope = coop}};
+}
+
 static enum lvx_status create_device(struct lvx_vk *vk, struct lvx_error *err)
 {
 	static const char *const extensions[] = {VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME};
+	struct lvx_vk_features features;
 	vk->coop = has_coop(vk);
-	VkPhysicalDeviceCooperativeMatrixFeaturesNV coop = {
-		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV,
-		.cooperativeMatrix = VK_TRUE};
-	VkPhysicalDeviceVulkan12Features v12 = {
-		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-		.pNext = vk->coop ? &coop : NULL,
-		.shaderFloat16 = vk->coop,
-		.vulkanMemoryModel = vk->coop};
+	lvx_vk_features(&features, vk->coop);
 	float priority = 1.0f;
 	VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
 		.queueFamilyIndex = vk->family,
 		.queueCount = 1,
 		.pQueuePriorities = &priority};
 	VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-		.pNext = &v12,
+		.pNext = &features.v12,
 		.queueCreateInfoCount = 1,
 		.pQueueCreateInfos = &queue,
 		.enabledExtensionCount = vk->coop ? 1 : 0,

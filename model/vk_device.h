@@ -53,6 +53,14 @@ struct lvx_vk_buffer {
 	void *map;
 };
 
+/* What a device is opened with beyond plain Vulkan 1.2; every kernel keeps to it
+ * (tests/model/test_shaders.c). coop: with cooperative matrices. */
+struct lvx_vk_features {
+	VkPhysicalDeviceVulkan12Features v12; /* its pNext: coop, or NULL */
+	VkPhysicalDeviceCooperativeMatrixFeaturesNV coop;
+};
+void lvx_vk_features(struct lvx_vk_features *out, bool coop);
+
 int lvx_vk_list(struct lvx_device_info *out, int max, struct lvx_error *err);
 enum lvx_status lvx_vk_create(
 	struct lvx_vk **out, const char *device, bool validation, struct lvx_error *err);

@@ -14,8 +14,14 @@ struct key {
 	float *k, *v;
 };
 
+struct reference_weights {
+	const struct lvx_model *model;
+	float **floats; /* of each weight of the graph: [rows][cols] */
+};
+
 struct reference {
 	const struct lvx_model *model;
+	float *const *floats; /* borrowed */
 	struct key *keys;
 	size_t n_keys, room;
 	uint64_t n_slots, n_pictures;
@@ -33,10 +39,36 @@ static void *need(size_t n, size_t size)
 	return p;
 }
 
-struct reference *reference_create(const struct lvx_model *model)
+struct reference_weights *reference_weights_create(const struct lvx_model *model)
 {
+	const struct lvx_graph *g = &model->graph;
+	struct reference_weights *w = need(1, sizeof(*w));
+	w->model = model;
+	w->floats = need(g->n_weights, sizeof(*w->floats));
+	for (uint32_t i = 0; i < g->n_weights; i++) {
+		const struct lvx_weight *from = &g->weights[i];
+		uint32_t rows = from->rows ? from->rows : 1;
+		w->floats[i] = need((size_t)rows * from->cols, sizeof(float));
+		for (uint32_t k = 0; k < rows; k++)
+			lvx_weight_row(from, k, w->floats[i] + (size_t)k * from->cols);
+	}
+	return w;
+}
+
+void reference_weights_destroy(struct reference_weights *w)
+{
+	for (uint32_t i = 0; i < w->model->graph.n_weights; i++)
+		free(w->floats[i]);
+	free(w->floats);
+	free(w);
+}
+
+struct reference *reference_create(const struct reference_weights *weights)
+{
+	const struct lvx_model *model = weights->model;
 	struct reference *r = need(1, sizeof(*r));
 	r->model = model;
+	r->floats = weights->floats;
 	r->memory = need((size_t)model->config.n_layers * LVX_MODALITIES * model->config.hidden,
 		sizeof(float));
 	r->gap = 1e9;
@@ -65,20 +97,19 @@ double reference_gap(const struct reference *r)
 static void product(const struct reference *r, lvx_weight_id id, const float *x, float *out)
 {
 	const struct lvx_weight *w = &r->model->graph.weights[id];
-	float *row = need(w->cols, sizeof(float));
-	for (uint32_t i = 0; i < w->rows; i++) {
+	const float *row = r->floats[id];
+	for (uint32_t i = 0; i < w->rows; i++, row += w->cols) {
 		double s = 0.0;
-		lvx_weight_row(w, i, row);
 		for (uint32_t c = 0; c < w->cols; c++)
 			s += (double)row[c] * x[c];
 		out[i] = (float)s;
 	}
-	free(row);
 }
 
 static void vector(const struct reference *r, lvx_weight_id id, uint32_t row, float *out)
 {
-	lvx_weight_row(&r->model->graph.weights[id], row, out);
+	uint32_t cols = r->model->graph.weights[id].cols;
+	memcpy(out, r->floats[id] + (size_t)row * cols, cols * sizeof(*out));
 }
 
 static void norm(const struct reference *r, const struct lvx_op_norm *n, const float *x, uint32_t d,

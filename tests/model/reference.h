@@ -8,9 +8,12 @@
 
 #include "model/runner.h"
 
-struct reference; /* one row */
+struct reference_weights; /* all of a model as floats */
+struct reference;         /* one row */
 
-struct reference *reference_create(const struct lvx_model *model);
+struct reference_weights *reference_weights_create(const struct lvx_model *model);
+void reference_weights_destroy(struct reference_weights *weights);
+struct reference *reference_create(const struct reference_weights *weights); /* borrows them */
 void reference_destroy(struct reference *r);
 
 /* logits: [lanes][vocab], only those of wanted lanes are written; activity: [3], probabilities. */

@@ -196,8 +196,9 @@ static void check_shape(const struct lvx_shape *shape, uint32_t n_rows, const st
 	b.got = calloc(shape->vocab, sizeof(float));
 	for (size_t i = 0; i < picture; i++)
 		b.picture[i] = any();
+	struct reference_weights *weights = reference_weights_create(b.model);
 	for (uint32_t i = 0; i < n_rows; i++)
-		b.rows[i] = reference_create(b.model);
+		b.rows[i] = reference_create(weights);
 	/* beyond the window, so that the ring has gone round */
 	for (uint32_t i = 0; i < shape->window + 6; i++)
 		step(&b, shape->vocab, i % 3 == 0 ? n_rows : pick(1, n_rows));
@@ -212,6 +213,7 @@ static void check_shape(const struct lvx_shape *shape, uint32_t n_rows, const st
 	assert_int_equal(lvx_runner_validation_errors(b.runner), 0);
 	for (uint32_t i = 0; i < n_rows; i++)
 		reference_destroy(b.rows[i]);
+	reference_weights_destroy(weights);
 	free(b.slots);
 	free(b.picture);
 	free(b.want);
