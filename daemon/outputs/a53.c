@@ -180,11 +180,10 @@ static void add_captions(struct lvx_text *out, enum lvx_a53_codec codec, const s
 	rbsp[n++] = 0xff; /* em_data */
 	for (int i = 0; i < cc->count; i++) {
 		static const uint8_t padding[] = {0xfa, 0, 0};
-		bool pair = i < 2 && cc->has[i];
 		memcpy(rbsp + n, padding, 3);
-		if (pair) {
-			rbsp[n] = (uint8_t)(0xfc | i);
-			memcpy(rbsp + n + 1, cc->pair[i], 2);
+		if (i < cc->n_pairs) {
+			rbsp[n] = 0xfc | cc->pairs[i].field;
+			memcpy(rbsp + n + 1, cc->pairs[i].bytes, 2);
 		}
 		n += 3;
 	}

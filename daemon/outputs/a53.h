@@ -15,13 +15,19 @@
 
 enum lvx_a53_codec { LVX_A53_H264, LVX_A53_H265 };
 
-enum { LVX_A53_COUNT_MAX = 31 };
+enum {
+	LVX_A53_COUNT_MAX = 31, /* what five bits can say */
+	LVX_A53_PAIRS_MAX = 12,
+};
 
 /* The 608 pairs of one picture, and how many triplets there are in all: the rest is padding. */
 struct lvx_a53_cc {
-	uint8_t count; /* of all; at most LVX_A53_COUNT_MAX */
-	bool has[2];   /* by field, from 0 */
-	uint8_t pair[2][2];
+	uint8_t count;   /* of all; at most LVX_A53_COUNT_MAX */
+	uint8_t n_pairs; /* at most count, and LVX_A53_PAIRS_MAX */
+	struct lvx_a53_pair {
+		uint8_t field; /* 0: field 1; 1: field 2 */
+		uint8_t bytes[2];
+	} pairs[LVX_A53_PAIRS_MAX];
 };
 
 /*

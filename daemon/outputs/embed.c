@@ -21,8 +21,10 @@ struct lvx_embed {
 	/* The last that got pairs. */
 	int64_t last_pts_us;
 	uint64_t n_fixed;
-	int64_t steps[STEPS]; /* the last distances, a ring; their median is the rate */
+	int64_t steps[STEPS]; /* the last distances, a ring; their median is the usual one */
 	unsigned n_steps;
+	double due;          /* fields whose pairs have not been sent */
+	unsigned next_field; /* 0 or 1: whose pair it is next */
 };
 
 struct lvx_embed *lvx_embed_create(struct lvx_cc608 *channel[2])
@@ -70,45 +72,83 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double frames_a_second(const struct lvx_embed *e)
+/* From one picture to the next, as a rule; 0: not known yet. */
+static int64_t usual_step_us(const struct lvx_embed *e)
 {
 	int64_t sorted[STEPS];
 	unsigned n = e->n_steps < STEPS ? e->n_steps : STEPS;
 	if (n == 0)
-		return 30000.0 / 1001;
+		return 0;
 	memcpy(sorted, e->steps, sizeof(sorted));
 	qsort(sorted, n, sizeof(sorted[0]), compare);
-	return 1e6 / (double)sorted[n / 2];
+	return sorted[n / 2];
 }
 
-static void note_step(struct lvx_embed *e, int64_t pts_us)
+static void note_step(struct lvx_embed *e, int64_t step_us)
 {
-	if (e->n_fixed && pts_us > e->last_pts_us)
-		e->steps[e->n_steps++ % STEPS] = pts_us - e->last_pts_us;
+	if (step_us > 0)
+		e->steps[e->n_steps++ % STEPS] = step_us;
 	if (e->n_steps == 2 * STEPS)
 		e->n_steps = STEPS; /* the ring goes on at its beginning */
 }
 
+/* The pictures a second that are meant: times may be in whole ms, and 29.97 counts as 30. */
+static double nominal_rate(int64_t step_us)
+{
+	static const double rates[] = {10, 12, 12.5, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120};
+	double fps = step_us > 0 ? 1e6 / (double)step_us : 30;
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		if (fabs(fps / rates[i] - 1) < 0.021)
+			return rates[i];
+	}
+	return fps;
+}
+
+/* CEA-608's fields a second, two to a frame: 50 where pictures come at such rates, or else 60. */
+static double fields_a_second(double fps)
+{
+	return fmod(fps, 12.5) == 0 ? 50 : 60;
+}
+
 /* ---- pairs ---- */
 
-/* CEA-708's 9,600 bit/s are 600 triplets a second: 20 at 29.97, 10 at 59.94. Those rates send
- * the two fields of a frame in one picture, or in two. */
+/*
+ * A field has one pair. A picture has those of the fields that go by till the next: two at 25
+ * and 30 a second, two or three in turn at 24, four at 15, one, of each field in turn, at 50 and
+ * 60. Where steps are irregular, it is the time since the last picture that counts.
+ */
+static unsigned count_fields(struct lvx_embed *e, double fps, int64_t step_us, int64_t usual_us)
+{
+	double fields = fields_a_second(fps) / fps;
+	if (step_us > 0 && llabs(step_us - usual_us) > usual_us / 3)
+		fields = fields_a_second(fps) * (double)step_us / 1e6;
+	e->due = fmin(e->due + fields, LVX_A53_PAIRS_MAX);
+	unsigned n = (unsigned)(e->due + 1e-6);
+	e->due -= n;
+	return n;
+}
+
 static void fix(struct lvx_embed *e, struct picture *p)
 {
-	note_step(e, p->pts_us);
-	double fps = frames_a_second(e);
-	long count = lround(600 / fps);
-	bool both = fps < 40;
+	int64_t step_us = e->n_fixed ? p->pts_us - e->last_pts_us : 0;
+	note_step(e, step_us);
+	int64_t usual_us = usual_step_us(e);
+	double fps = nominal_rate(usual_us);
+	unsigned n = count_fields(e, fps, step_us, usual_us);
+	/* CEA-708's 9,600 bit/s are 600 triplets a second: 20 at 29.97, 10 at 59.94. */
+	long count = lround(fmin(600 / fps, LVX_A53_COUNT_MAX));
+	p->cc.count = (uint8_t)(count > (long)n ? count : (long)n);
 	p->fixed = true;
-	p->cc.count = (uint8_t)(count < 2 ? 2 : count > 25 ? 25 : count);
+	/* Field 1 first: there are decoders that take the first triplet's for the one to show. */
 	for (unsigned f = 0; f < 2; f++) {
-		p->cc.has[f] = both || e->n_fixed % 2 == f;
-		if (!p->cc.has[f])
-			continue;
-		p->cc.pair[f][0] = p->cc.pair[f][1] = 0x80;
-		if (e->channel[f])
-			lvx_cc608_next(e->channel[f], p->pts_us, p->cc.pair[f]);
+		for (unsigned k = (n + (f == e->next_field)) / 2; k > 0; k--) {
+			struct lvx_a53_pair *pair = &p->cc.pairs[p->cc.n_pairs++];
+			*pair = (struct lvx_a53_pair){(uint8_t)f, {0x80, 0x80}};
+			if (e->channel[f])
+				lvx_cc608_next(e->channel[f], p->pts_us, pair->bytes);
+		}
 	}
+	e->next_field = (e->next_field + n) % 2;
 	e->n_fixed++;
 	e->last_pts_us = p->pts_us;
 }

@@ -11,7 +11,7 @@
 static void picture(enum lvx_a53_codec codec, const uint8_t *data, size_t size)
 {
 	static const struct lvx_a53_cc cc = {
-		.count = 20, .has = {true, true}, .pair = {{0x94, 0x2c}, {0x80, 0x80}}};
+		.count = 20, .n_pairs = 2, .pairs = {{0, {0x94, 0x2c}}, {1, {0x80, 0x80}}}};
 	struct lvx_text once = {0}, twice = {0}, sets = {0};
 	if (lvx_a53_insert(&once, codec, data, size, &cc) == LVX_OK) {
 		/* What was put in is taken out again. */

@@ -112,7 +112,7 @@ struct decoded {
 	int n;
 	uint32_t sums[PACKETS_MAX]; /* of the pictures */
 	struct cc_read *read[2];
-	int pairs[2]; /* not idle */
+	int pairs[2]; /* idle ones too */
 	int counts[32];
 };
 
@@ -132,7 +132,7 @@ static void take_frame(struct decoded *d, const AVFrame *f)
 			continue;
 		assert_true((t[0] & 3) < 2);
 		int field = t[0] & 1;
-		d->pairs[field] += t[1] != 0x80 || t[2] != 0x80;
+		d->pairs[field]++;
 		cc_read_pair(d->read[field], t + 1, f->pts);
 	}
 }
@@ -192,22 +192,35 @@ static void reference(struct cc_read *read[2], int64_t until_us)
 	}
 }
 
-static void one(const char *codec, const char *rate, int b_frames, int count)
+struct programme {
+	const char *codec, *rate;
+	int b_frames;
+	const char *more; /* options of ffmpeg */
+	int count;        /* triplets of most pictures */
+	double pairs;     /* a second and field */
+};
+
+static void make(const struct programme *w, const char *path)
 {
-	char command[512], path[64];
-	snprintf(path, sizeof(path), "%s/in.ts", dir);
+	char command[640];
 	snprintf(command, sizeof(command),
-		"ffmpeg -nostdin -v error -y -f lavfi -i testsrc2=s=160x90:r=%s:d=%d -c:v %s "
-		"-preset veryfast "
-		"-x265-params log-level=error -pix_fmt yuv420p -bf %d -g 50 %s",
-		rate, SECONDS + 10, codec, b_frames, path);
+		"ffmpeg -nostdin -v error -y -f lavfi -i testsrc2=s=160x96:r=%s:d=%d -c:v %s "
+		"-preset veryfast -x265-params log-level=error -pix_fmt yuv420p -bf %d -g 50 %s %s",
+		w->rate, SECONDS + 10, w->codec, w->b_frames, w->more, path);
 	assert_int_equal(system(command), 0);
+}
+
+static void one(const struct programme *w)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "%s/in.ts", dir);
+	make(w, path);
 	struct packets in;
 	read_file(&in, path);
 	bool reordered = false;
 	for (int i = 1; i < in.n; i++)
 		reordered |= in.p[i]->pts < in.p[i - 1]->pts;
-	assert_int_equal(reordered, b_frames > 0);
+	assert_int_equal(reordered, w->b_frames > 0);
 
 	struct decoded before, after;
 	struct lvx_cc608 *cc[2];
@@ -223,13 +236,16 @@ static void one(const char *codec, const char *rate, int b_frames, int count)
 	embed(&in, cc);
 	decode(&after, &in);
 	reference(want, (SECONDS + 10) * 1000000ll);
-	print_message("# %s %s, %d B-frames: %d pictures, %d and %d pairs\n", codec, rate, b_frames,
-		after.n, after.pairs[0], after.pairs[1]);
+	print_message("# %s %s %s, %d B-frames: %d pictures, %d and %d pairs\n", w->codec, w->rate,
+		w->more, w->b_frames, after.n, after.pairs[0], after.pairs[1]);
 	assert_int_equal(after.n, before.n);
 	assert_memory_equal(after.sums, before.sums, sizeof(after.sums));
 	/* The rate is found after the first pictures. */
-	assert_true(after.counts[count] > after.n - 5);
+	if (w->count)
+		assert_true(after.counts[w->count] > after.n - 5);
 	for (int f = 0; f < 2; f++) {
+		int n = (int)((SECONDS + 10) * w->pairs);
+		assert_in_range(after.pairs[f], n - 8, n + 8);
 		same(after.read[f], want[f]);
 		assert_true(strlen(cc_read_zvbi(want[f])) > 100);
 		cc_read_close(want[f]);
@@ -243,28 +259,96 @@ static void one(const char *codec, const char *rate, int b_frames, int count)
 static void test_h264(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *rate;
-		int count;
-	} rates[] = {
-		{"24000/1001", 25}, {"25", 24}, {"30000/1001", 20}, {"50", 12}, {"60000/1001", 10}};
-	for (int i = 0; i < 5; i++) {
-		one("libx264", rates[i].rate, 0, rates[i].count);
-		one("libx264", rates[i].rate, 3, rates[i].count);
+	static const struct programme all[] = {
+		{"libx264", "15", 0, "", 31, 30},
+		{"libx264", "24000/1001", 0, "", 25, 30 / 1.001},
+		{"libx264", "24", 0, "", 25, 30},
+		{"libx264", "25", 0, "", 24, 25},
+		{"libx264", "30000/1001", 0, "", 20, 30 / 1.001},
+		{"libx264", "30", 0, "", 20, 30},
+		{"libx264", "50", 0, "", 12, 25},
+		{"libx264", "60000/1001", 0, "", 10, 30 / 1.001},
+		{"libx264", "60", 0, "", 10, 30},
+	};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct programme w = all[i];
+		one(&w);
+		w.b_frames = 3;
+		one(&w);
 	}
+}
+
+/* Interlaced, several slices, access unit delimiters, pictures that are missing, and a rate that
+ * varies between 8 and 60. */
+static void test_odd(void **state)
+{
+	(void)state;
+	static const struct programme all[] = {
+		{"libx264", "30000/1001", 2, "-flags +ilme+ildct -x264-params tff=1", 20,
+			30 / 1.001},
+		{"libx264", "25", 2,
+			"-x264-params aud=1:slices=4:nal-hrd=cbr:vbv-maxrate=300:"
+			"vbv-bufsize=300:bitrate=300",
+			24, 25},
+		{"libx264", "30", 2, "-vf \"select='mod(n,7)-3'\" -vsync vfr", 20, 30},
+		{"libx264", "60", 2,
+			"-vf \"select='if(mod(floor(n/60),2),1,not(mod(n,7)))'\" -vsync vfr", 0,
+			30},
+	};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		one(&all[i]);
 }
 
 static void test_h265(void **state)
 {
 	(void)state;
-	one("libx265", "25", 0, 24);
-	one("libx265", "60000/1001", 4, 10);
+	static const struct programme all[] = {
+		{"libx265", "24000/1001", 3, "", 25, 30 / 1.001},
+		{"libx265", "25", 0, "", 24, 25},
+		{"libx265", "30", 4, "", 20, 30},
+		{"libx265", "60000/1001", 4, "", 10, 30 / 1.001},
+	};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		one(&all[i]);
+}
+
+/* Times in whole ms, as FLV and Matroska have them: the rate is found all the same. */
+static void test_rates(void **state)
+{
+	(void)state;
+	static const struct {
+		double fps;
+		int count, pairs; /* of 60 s and a field */
+	} rates[] = {{10, 31, 1800}, {12.5, 31, 1500}, {15, 31, 1800}, {24 / 1.001, 25, 1798},
+		{24, 25, 1800}, {25, 24, 1500}, {30 / 1.001, 20, 1798}, {30, 20, 1800},
+		{50, 12, 1500}, {60 / 1.001, 10, 1798}, {60, 10, 1800}};
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		struct lvx_cc608 *none[2] = {NULL, NULL};
+		struct lvx_embed *e = lvx_embed_create(none);
+		int n[2] = {0}, most = 0, other_counts = 0;
+		for (int k = 0; k < 60 * rates[i].fps; k++) {
+			struct lvx_a53_cc cc;
+			int64_t pts_us = 1000 * (int64_t)(k * 1000 / rates[i].fps + 0.5);
+			lvx_embed_put(e, pts_us, pts_us);
+			lvx_embed_take(e, &cc);
+			other_counts += cc.count != rates[i].count;
+			most = cc.n_pairs > most ? cc.n_pairs : most;
+			for (int p = 0; p < cc.n_pairs; p++)
+				n[cc.pairs[p].field]++;
+		}
+		print_message("# %.3f: %d and %d pairs, at most %d a picture\n", rates[i].fps, n[0],
+			n[1], most);
+		assert_in_range(other_counts, 0, 5);
+		for (int f = 0; f < 2; f++)
+			assert_in_range(n[f], rates[i].pairs - 4, rates[i].pairs + 4);
+		lvx_embed_destroy(e);
+	}
 }
 
 /* ---- the SEI itself ---- */
 
 static const struct lvx_a53_cc some = {
-	.count = 20, .has = {true, true}, .pair = {{0x94, 0x2c}, {0x15, 0x2c}}};
+	.count = 20, .n_pairs = 2, .pairs = {{0, {0x94, 0x2c}}, {1, {0x15, 0x2c}}}};
 
 static void insert(struct lvx_text *out, const char *au, size_t len)
 {
@@ -347,11 +431,11 @@ static void test_late_picture(void **state)
 	lvx_embed_put(e, 80000, 80000);
 	assert_true(lvx_embed_ready(e, false));
 	lvx_embed_take(e, &cc);
-	assert_true(cc.has[0]);
+	assert_int_equal(cc.n_pairs, 2);
 	lvx_embed_put(e, 40000, 90000);
 	assert_true(lvx_embed_ready(e, false));
 	lvx_embed_take(e, &cc);
-	assert_false(cc.has[0]);
+	assert_int_equal(cc.n_pairs, 0);
 	/* One that waits for others, till there is no room for more. */
 	lvx_embed_put(e, 100000000, 100000);
 	for (int i = 1; i < LVX_EMBED_PICTURES; i++) {
@@ -385,7 +469,9 @@ int main(void)
 		cmocka_unit_test(test_other_messages),
 		cmocka_unit_test(test_no_slice),
 		cmocka_unit_test(test_late_picture),
+		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_h264),
+		cmocka_unit_test(test_odd),
 		cmocka_unit_test(test_h265),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
