@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/uri.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -69,20 +70,15 @@ static char *copy(const char *s)
 	return c;
 }
 
-/* The URI without user and password. */
+/* The URI as others may see it. */
 static char *shown(const char *uri)
 {
-	char *c = copy(uri);
-	char *host = c ? strstr(c, "://") : NULL;
-	if (!host)
-		return c;
-	host += 3;
-	char *end = host + strcspn(host, "/?#");
-	char *at = NULL;
-	for (char *p = host; p < end; p++)
-		at = *p == '@' ? p : at;
-	if (at)
-		memmove(host, at + 1, strlen(at + 1) + 1);
+	size_t size = uri ? strlen(uri) + 16 : 0;
+	char *c = uri ? malloc(size) : NULL;
+	if (uri && !c)
+		abort();
+	if (c)
+		lvx_uri_redact(c, size, uri);
 	return c;
 }
 

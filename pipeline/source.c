@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipeline/source_priv.h"
 
+#include "base/uri.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -134,23 +136,6 @@ char *lvx_uri_local_path(const char *uri)
 	}
 	*to = '\0';
 	return path;
-}
-
-void lvx_uri_redact(char *out, size_t size, const char *uri)
-{
-	const char *host = strstr(uri, "://");
-	if (!host) {
-		snprintf(out, size, "%s", uri);
-		return;
-	}
-	host += 3;
-	size_t end = strcspn(host, "/?#");
-	const char *at = host;
-	for (size_t i = 0; i < end; i++)
-		if (host[i] == '@')
-			at = host + i + 1;
-	snprintf(out, size, "%.*s%s%.*s%s", (int)(host - uri), uri, at > host ? "***@" : "",
-		(int)strcspn(at, "?#"), at, strchr(at, '?') ? "?..." : "");
 }
 
 void lvx_tell_state(

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/uri.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -18,8 +18,6 @@ enum lvx_status lvx_mic_open(struct lvx_source **out, const struct lvx_source_pa
 
 /* The local path of a file: URI or plain path (malloc), or NULL for other schemes. */
 char *lvx_uri_local_path(const char *uri);
-/* Copies uri without the password and query that it may hold, for messages. */
-void lvx_uri_redact(char *out, size_t size, const char *uri);
 
 /* Tells the state if it is news. Only from one thread at a time. */
 struct lvx_state_teller {

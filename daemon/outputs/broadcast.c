@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/uri.h"
 #include "daemon/messages.h"
 #include "daemon/outputs/channels.h"
 #include "daemon/outputs/embed.h"
@@ -390,7 +391,7 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 	b->host = host;
 	b->video = -1;
 	b->url = url_of(s->out, lvx_outlet_index(host), lvx_hub_id(stream));
-	lvx_mux_shown(b->url, shown, sizeof(shown));
+	lvx_uri_redact(shown, sizeof(shown), b->url);
 	b->name = strdup(shown);
 	b->stream_delay_us = lvx_hub_delay_us(stream);
 	b->delay_us = s->out_delay_ms >= 0 ? 1000 * (int64_t)s->out_delay_ms

@@ -2,6 +2,7 @@
 #include "daemon/outputs/mux.h"
 
 #include "base/clock.h"
+#include "base/uri.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +72,7 @@ enum lvx_status lvx_mux_check(const char *url, struct lvx_error *err)
 	if (kind_of(url))
 		return LVX_OK;
 	char shown[256];
-	lvx_mux_shown(url, shown, sizeof(shown));
+	lvx_uri_redact(shown, sizeof(shown), url);
 	return lvx_fail(err, LVX_EINVAL,
 		"'%s' is no output; allowed are srt://, udp://, rtmp:// and rtmps:// URLs, and "
 		"files "
@@ -83,28 +84,6 @@ bool lvx_mux_is_file(const char *url)
 {
 	const struct kind *k = kind_of(url);
 	return k && !k->scheme;
-}
-
-void lvx_mux_shown(const char *url, char *out, size_t size)
-{
-	const char *host = strstr(url, "://");
-	if (!host) {
-		snprintf(out, size, "%s", url);
-		return;
-	}
-	host += 3;
-	const char *path = host + strcspn(host, "/?");
-	const char *at = memchr(host, '@', (size_t)(path - host));
-	/* The last part of an RTMP path, and what is asked of SRT, may be secret. */
-	const char *end = host + strcspn(host, "?");
-	const char *key =
-		strncmp(url, "rtmp", 4) == 0 ? memrchr(path, '/', (size_t)(end - path)) : NULL;
-	if (key)
-		end = key;
-	/* udp://@239.1.2.3:5000 names nobody. */
-	const char *from = at && at > host ? at + 1 : host;
-	snprintf(out, size, "%.*s%.*s%s", (int)(host - url), url, (int)(end - from), from,
-		key ? "/..." : "");
 }
 
 /* ---- libavformat ---- */
@@ -155,7 +134,7 @@ static enum lvx_status connect_to(struct lvx_mux *m, const char *url, struct lvx
 		st = make_file(m, url, err);
 		snprintf(target, sizeof(target), "file:%s", m->name);
 	} else {
-		lvx_mux_shown(url, m->name, sizeof(m->name));
+		lvx_uri_redact(m->name, sizeof(m->name), url);
 		snprintf(target, sizeof(target), "%s", url);
 		if (strstr(url, "mode=listener") || strstr(url, "listen=1"))
 			m->deadline_us = INT64_MAX; /* it comes when it comes */
@@ -276,7 +255,7 @@ enum lvx_status lvx_mux_open(struct lvx_mux **out, const char *url, const char *
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
 	m->kind = kind_of(url);
 	m->stop = stop;
-	lvx_mux_shown(url, m->name, sizeof(m->name));
+	lvx_uri_redact(m->name, sizeof(m->name), url);
 	m->packet = av_packet_alloc();
 	if (!m->packet ||
 		avformat_alloc_output_context2(&m->format, NULL, m->kind->format, NULL) < 0) {

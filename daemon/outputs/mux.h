@@ -23,8 +23,6 @@ struct lvx_mux;
 /* LVX_EINVAL: neither a URL of those schemes nor a path that ends in .ts, .mp4 or .flv. */
 enum lvx_status lvx_mux_check(const char *url, struct lvx_error *err);
 bool lvx_mux_is_file(const char *url);
-/* The URL without user, password, SRT passphrase and RTMP stream key, for logs. */
-void lvx_mux_shown(const char *url, char *out, size_t size);
 
 struct lvx_mux_track {
 	enum lvx_unit_media media;
@@ -44,7 +42,7 @@ struct lvx_mux_track {
 enum lvx_status lvx_mux_open(struct lvx_mux **out, const char *url, const char *service,
 	const struct lvx_mux_track tracks[LVX_UNIT_TRACKS_MAX], const _Atomic bool *stop,
 	struct lvx_error *err);
-/* What it is in fact: the file's name, or the URL as shown. */
+/* What it is in fact: the file's name, or the URL as may be shown. */
 const char *lvx_mux_name(const struct lvx_mux *mux);
 
 /* One unit; times never go back within a track. LVX_EINVAL: this one is not taken, but others

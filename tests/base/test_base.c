@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/uri.h"
 #include "base/utf8.h"
 
 #include <pthread.h>
@@ -253,6 +254,33 @@ static void test_words(void **state)
 	assert_false(lvx_utf8_begins_line("\u3002"));
 }
 
+/* What must not be seen, and what must. */
+static void test_redact(void **state)
+{
+	(void)state;
+	static const char *const uris[][2] = {
+		{"talk.mp4", "talk.mp4"},
+		{"file:///a/b?c.ts", "file:///a/b?c.ts"},
+		{"rtsp://camera.example/1", "rtsp://camera.example/1"},
+		{"rtsp://me:p@ss@camera.example/1#x", "rtsp://camera.example/1?..."},
+		{"srt://h:7001?mode=listener&passphrase=secret", "srt://h:7001?..."},
+		{"rtmp://h/app/key", "rtmp://h/app/..."},
+		{"RTMPS://me@h:443/app/key?token=secret", "RTMPS://h:443/app/...?..."},
+		{"rtmp://h/app playpath=secret", "rtmp://h/...?..."},
+		{"rtmp://h", "rtmp://h"},
+		{"udp://@239.1.2.3:5000", "udp://@239.1.2.3:5000"},
+		{"https://h/live.m3u8?token=a/b@c", "https://h/live.m3u8?..."},
+	};
+	for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
+		char shown[64];
+		lvx_uri_redact(shown, sizeof(shown), uris[i][0]);
+		assert_string_equal(shown, uris[i][1]);
+	}
+	char cut[8];
+	lvx_uri_redact(cut, sizeof(cut), "rtmp://host/app/key");
+	assert_string_equal(cut, "rtmp://");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +292,7 @@ int main(void)
 		cmocka_unit_test(test_bell),
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_redact),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,7 @@ class Daemon:
     """One lumivoxd on a free port."""
 
     def __init__(self, exe, *args, env=None, ready=True, lanes="caption,description"):
-        full = dict(os.environ, LVX_LOG="info", **(env or {}))
+        full = {**os.environ, "LVX_LOG": "info"}
         full.pop("LVX_TOKEN", None)
         full.update(env or {})
         self.log = tempfile.TemporaryFile("w+")

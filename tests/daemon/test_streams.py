@@ -455,6 +455,18 @@ def test_exit_when_done(exe):
         assert rc == 1 and "none" in err, err
 
 
+def test_secrets(exe):
+    """passwords, passphrases, tokens and stream keys of sources stand neither in the API nor in the log"""
+    with Daemon(exe, "a=rtmp://127.0.0.1:1/live/sEcret", "b=srt://127.0.0.1:1?passphrase=sEcretsEcret",
+                "c=http://me:sEcret@127.0.0.1:1/x?token=sEcret", env={"LVX_LOG": "debug"}) as daemon:
+        for name, uri in (("a", "rtmp://127.0.0.1:1/live/..."), ("b", "srt://127.0.0.1:1?..."),
+                          ("c", "http://127.0.0.1:1/x?...")):
+            info = daemon.wait_for(name, lambda i: i["message"])
+            assert info["uri"] == uri and uri in info["message"], info
+        assert "sEcret" not in daemon.http("GET", "/api/streams", raw=True)[2].decode()
+        assert "sEcret" not in daemon.stderr(), daemon.stderr()
+
+
 def stop_when_done(self):
     out, _ = self.proc.communicate(timeout=PATIENCE)
     return self.proc.returncode, out, self.stderr()
@@ -466,4 +478,4 @@ if __name__ == "__main__":
     main([test_history, test_lanes, test_default_lanes, test_resume, test_resume_impossible, test_two_streams,
           test_unsubscribe, test_push, test_push_container, test_push_backpressure, test_vanish,
           test_slow_viewer, test_short_history, test_many_viewers, test_constant, test_device_failure, test_shutdown,
-          test_exit_when_done])
+          test_exit_when_done, test_secrets])
