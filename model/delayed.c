@@ -102,7 +102,7 @@ void lvx_delayed_prefix(
 	begin_run(d, run);
 	run->kind = LVX_RUN_PREFIX;
 	run->n = n;
-	run->position = -(int64_t)n;
+	run->position = d->slot - (int64_t)n;
 	run->tokens = tokens;
 }
 

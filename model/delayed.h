@@ -3,7 +3,7 @@
  * The policy of the delayed-streams family: one slot is one position and gives
  * one token a lane. Each lane is fed back what it emitted one slot ago; PAD at
  * slot 0 and where it is off. A picture has the position of the slot that it
- * comes before, the prefix the positions before slot 0. The row's conditions go
+ * comes before, the prefix the positions before it. The row's conditions go
  * with every run. In the caller's memory; knows neither words nor time.
  */
 #ifndef LVX_MODEL_DELAYED_H

@@ -57,7 +57,7 @@ struct lvx_run {
 	uint32_t row;
 	enum lvx_run_kind kind;
 	uint32_t n;            /* positions: prefix tokens, patches, or 1 */
-	int64_t position;      /* the run's slot number (prefix: of its first token, -n) */
+	int64_t position;      /* the run's slot number (prefix: of its first token, -n, or moved) */
 	const float *features; /* slot: [frames * mels]; picture: [n][patch values]; else NULL */
 	const int32_t *tokens; /* slot: [n_lanes] fed back; prefix: [n]; else NULL */
 	const int32_t *conditions; /* [n_conditions] indices, summed */
@@ -80,7 +80,9 @@ void lvx_runner_reset_row(struct lvx_runner *runner, uint32_t row);
  * Runs one batch: at most one run of a row; a row's runs come in the order of
  * its timeline over successive batches. out[i] belongs to runs[i] (unset for runs without outputs).
  * Blocks until the device is done. The inputs are copied before it returns.
- * LVX_EINVAL: a run breaks these rules (a prefix comes first in a row, and once);
+ * A prefix comes first in a row. Once more, with the same tokens and conditions, it moves:
+ * its keys are computed anew for that position, and nothing else changes in the row.
+ * LVX_EINVAL: a run breaks these rules;
  * LVX_ELIMIT: more than max_positions. Then no row has changed.
  * LVX_EDEVICE: the device is lost; the runner can only be destroyed.
  */

@@ -17,6 +17,14 @@ static bool values_ok(const int32_t *v, uint32_t n, uint32_t limit)
 	return true;
 }
 
+/* It comes first, or has come first and moves. */
+static bool prefix_ok(const struct lvx_row *row, const struct lvx_run *run)
+{
+	if (row->n_prefix > 0)
+		return run->n == row->n_prefix && run->position >= -(int64_t)run->n;
+	return run->position == -(int64_t)run->n && row->n_slots == 0 && row->n_pictures == 0;
+}
+
 static bool run_ok(const struct lvx_runner *r, const struct lvx_run *run)
 {
 	const struct lvx_config *c = &r->model->config;
@@ -34,9 +42,7 @@ static bool run_ok(const struct lvx_runner *r, const struct lvx_run *run)
 		return run->n == r->n_patches && run->features && run->position >= 0;
 	case LVX_RUN_PREFIX:
 		return run->n >= 1 && run->n <= c->max_prefix && run->tokens &&
-		       run->position == -(int64_t)run->n && row->n_prefix == 0 &&
-		       row->n_slots == 0 && row->n_pictures == 0 &&
-		       values_ok(run->tokens, run->n, c->vocab);
+		       prefix_ok(row, run) && values_ok(run->tokens, run->n, c->vocab);
 	}
 	return false;
 }
@@ -88,8 +94,10 @@ static void fill_run(
 	struct lvx_row *row = &r->next[run->row];
 	struct lvx_run_rec *rec = (struct lvx_run_rec *)lvx_mapped(&r->upload, &r->v.runs) + index;
 	enum lvx_modality m = modality[run->kind];
+	/* It sees what it saw when it came, and is in the memory already. */
+	bool moves = run->kind == LVX_RUN_PREFIX && row->n_prefix > 0;
 	uint32_t present = 0;
-	for (uint32_t i = 0; i < LVX_MODALITIES; i++)
+	for (uint32_t i = 0; i < LVX_MODALITIES && !moves; i++)
 		present |= (uint32_t)(row->n[i] > 0) << i;
 	double n_new = 1.0, g = 0.0;
 	int64_t now = run->kind == LVX_RUN_PREFIX ? 0 : run->position;
@@ -105,8 +113,13 @@ static void fill_run(
 		.present = c->cross_modal ? present : 0,
 		.keep = (float)(g * row->n[m] / n_new),
 		.add = (float)(1.0 / n_new)};
-	row->n[m] = n_new;
-	row->last[m] = now;
+	if (moves) {
+		rec->keep = 1.0f;
+		rec->add = 0.0f;
+	} else {
+		row->n[m] = n_new;
+		row->last[m] = now;
+	}
 	float *cond = (float *)lvx_mapped(&r->upload, &r->v.cond) + (size_t)index * c->hidden;
 	memset(cond, 0, c->hidden * sizeof(*cond));
 	for (uint32_t i = 0; i < run->n_conditions; i++)
@@ -139,9 +152,9 @@ static void fill_keys(struct lvx_runner *r, const struct lvx_run *run, struct lv
 		pos[i].off0 = 0;
 		pos[i].n0 = prefix ? i + 1 : row->n_prefix;
 		pos[i].off1 = audio;
-		pos[i].n1 = (uint32_t)n_slots;
+		pos[i].n1 = prefix ? 0 : (uint32_t)n_slots;
 		pos[i].off2 = pictures;
-		pos[i].n2 = (uint32_t)n_pic * r->n_patches;
+		pos[i].n2 = prefix ? 0 : (uint32_t)n_pic * r->n_patches;
 	}
 }
 

@@ -12,6 +12,9 @@
  * included; after a shorter one it goes on, and so does a word that a gap
  * shorter than the delay cuts.
  *
+ * The prefix moves along with a long stream, so that it is never further back than it was in
+ * training (docs/MODEL.md section 2).
+ *
  * A further row runs what the row that it follows has put into a batch, mostly in
  * the same batch. Where it is so late that the trail is full (its pictures wait),
  * the other waits for it: a row that hears everything is slower, not another text.
@@ -42,7 +45,8 @@ struct row {
 	struct lvx_script script;
 	int32_t *prefix; /* [max_prefix] */
 	uint32_t n_prefix;
-	bool prefix_due;
+	int64_t prefix_at; /* the slot before which it stands */
+	bool prefix_due;   /* to be run, or run anew before the next slot */
 	float *values; /* what the feed gave */
 	struct lvx_feed_item item;
 	const float *input; /* what item says */
@@ -477,12 +481,15 @@ static void took(struct lvx_scheduler *s, const struct lvx_run *run, const struc
 	switch (run->kind) {
 	case LVX_RUN_PREFIX:
 		row->prefix_due = false;
+		row->prefix_at = row->policy.slot;
 		break;
 	case LVX_RUN_PICTURE:
 		row->has_item = false;
 		break;
 	case LVX_RUN_SLOT:
 		lvx_delayed_took(&row->policy, run, o);
+		row->prefix_due = row->n_prefix > 0 && row->policy.slot - row->prefix_at >=
+							       2 * (int64_t)s->model->info.window_slots;
 		if (row->state == ROW_TAIL) {
 			lvx_script_slot(&row->script, row->policy.lanes, o, LVX_NOT_TIMED);
 			step_tail(s, row);

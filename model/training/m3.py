@@ -347,11 +347,19 @@ class Stream:
         self.pics = [[] for _ in range(self.c.layers)]
         self.mean = [[None] * 3 for _ in range(self.c.layers)]
         self.n, self.last = [0.0] * 3, [0] * 3
-        self.trace = None
+        self.trace, self.prefix_at = None, 0
         if prefix is not None and prefix.shape[1]:
             n = prefix.shape[1]
             pos = torch.arange(-n, 0, device=cond.device)
             self._run(F.embedding(prefix, net.embed), pos, TEXT)
+
+    def move_prefix(self):
+        """It stands right before the coming slot again (MODEL.md section 2): its keys are turned by as much."""
+        for i, kv in enumerate(self.prefix):
+            if kv is not None:
+                by = torch.full((kv[0].shape[2],), self.t - self.prefix_at, device=kv[0].device)
+                self.prefix[i] = (rope(kv[0], by, self.c), kv[1])
+        self.prefix_at = self.t
 
     def picture(self, patches):
         """patches [B, 60, 768]; belongs to the coming slot."""

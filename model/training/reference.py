@@ -50,6 +50,8 @@ def run(net, mel, cond, lanes=(True, False, False), pictures=None, prefix=None, 
     ids, logits, acts = [], [], []
     for i in range(t):
         s.trace = [] if trace else None
+        if i - s.prefix_at >= 2 * c.window:
+            s.move_prefix()
         if pictures and i in pictures:
             s.picture(pictures[i][None])
         lg, act = s.slot(mel[i:i + 1], fed if prev is None else prev[i:i + 1])

@@ -87,6 +87,7 @@ void lvx_runner_reset_row(struct lvx_runner *r, uint32_t row)
 	assert_true(row < FAKE_ROWS);
 	r->n_resets++;
 	r->next_slot[row] = 0;
+	r->n_prefix[row] = 0;
 	r->began[row] = false;
 }
 
@@ -95,9 +96,11 @@ static void check_run(struct lvx_runner *r, const struct lvx_run *run)
 	assert_true(run->row < FAKE_ROWS);
 	switch (run->kind) {
 	case LVX_RUN_PREFIX:
-		assert_false(r->began[run->row]);
 		assert_in_range(run->n, 1, FAKE_PREFIX);
-		assert_int_equal(run->position, -(int64_t)run->n);
+		assert_int_equal(run->position, r->next_slot[run->row] - run->n);
+		/* It comes first, or it moves. */
+		assert_int_equal(r->n_prefix[run->row], r->began[run->row] ? run->n : 0);
+		r->n_prefix[run->row] = run->n;
 		assert_non_null(run->tokens);
 		break;
 	case LVX_RUN_PICTURE:

@@ -72,6 +72,7 @@ struct lvx_runner {
 	uint32_t n_resets;
 	int64_t next_slot[FAKE_ROWS];
 	bool began[FAKE_ROWS];
+	uint32_t n_prefix[FAKE_ROWS];
 };
 
 struct fake_item {

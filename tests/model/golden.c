@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const names[GOLDEN_CASES] = {"mixed", "sound", "full"};
+static const char *const names[GOLDEN_CASES] = {"mixed", "sound", "full", "moved"};
 
 static void must(bool ok, const char *what)
 {
@@ -55,12 +55,13 @@ static uint32_t select_conditions(const int32_t *on, uint32_t n, int32_t *out)
 
 static void load_case(struct golden *g, struct golden_case *c, const struct lvx_model_info *info)
 {
-	uint64_t n, n_fed, n_prefix, n_pictures;
+	uint64_t n, n_fed, n_prefix, n_pictures, n_moves;
 	const int32_t *fed = tensor(g, c->name, "fed", &n_fed);
 	const int32_t *on = tensor(g, c->name, "on", &n);
 	const int32_t *cond = tensor(g, c->name, "conditions", &n);
 	const int32_t *prefix = tensor(g, c->name, "prefix", &n_prefix);
 	const int32_t *at = tensor(g, c->name, "picture_slots", &n_pictures);
+	const int32_t *moves = tensor(g, c->name, "moves", &n_moves);
 	const int32_t *seed = tensor(g, c->name, "seed", &n);
 	const float *gaps = tensor(g, c->name, "gaps", &n);
 	c->logits = tensor(g, c->name, "logits", &n);
@@ -81,7 +82,7 @@ static void load_case(struct golden *g, struct golden_case *c, const struct lvx_
 		memcpy(c->tokens, prefix, n_prefix * sizeof(int32_t));
 	memcpy(c->tokens + n_prefix, fed, n_fed * sizeof(int32_t));
 	c->conditions = room((size_t)c->n_slots * g->n_conditions, sizeof(int32_t));
-	c->runs = room(1 + n_pictures + c->n_slots, sizeof(*c->runs));
+	c->runs = room(1 + n_moves + n_pictures + c->n_slots, sizeof(*c->runs));
 	struct lvx_run run = {.conditions = c->conditions};
 	run.n_conditions = select_conditions(cond, g->n_conditions, c->conditions);
 	if (n_prefix) {
@@ -91,13 +92,20 @@ static void load_case(struct golden *g, struct golden_case *c, const struct lvx_
 		run.tokens = c->tokens;
 		c->runs[c->n_runs++] = run;
 	}
-	for (uint32_t t = 0, p = 0; t < c->n_slots; t++) {
+	for (uint32_t t = 0, p = 0, m = 0; t < c->n_slots; t++) {
 		int32_t *mine = c->conditions + (size_t)t * g->n_conditions;
+		uint32_t n_on = select_conditions(
+			cond + (size_t)t * g->n_conditions, g->n_conditions, mine);
+		if (m < n_moves && (uint32_t)moves[m] == t) {
+			run = c->runs[0];
+			run.position = (int64_t)t - run.n;
+			c->runs[c->n_runs++] = run;
+			m++;
+		}
 		run = (struct lvx_run){
 			.kind = LVX_RUN_PICTURE, .n = (uint32_t)patches, .position = t};
 		run.conditions = mine;
-		run.n_conditions = select_conditions(
-			cond + (size_t)t * g->n_conditions, g->n_conditions, mine);
+		run.n_conditions = n_on;
 		for (; p < n_pictures && (uint32_t)at[p] == t; p++) {
 			run.features = c->features + c->n_slots * mel + p * picture;
 			c->runs[c->n_runs++] = run;

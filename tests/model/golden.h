@@ -9,7 +9,7 @@
 #include "model/runner.h"
 #include "model/safetensors.h"
 
-enum { GOLDEN_CASES = 3 };
+enum { GOLDEN_CASES = 4 };
 
 struct golden_case {
 	const char *name;

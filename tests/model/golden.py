@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""golden.py: writes tests/model/golden/, what the oracle computes for three rows of a tiny random model.
+"""golden.py: writes tests/model/golden/, what the oracle computes for rows of a tiny random model.
 
 The sound and the pictures come from a generator that golden.c has too. A case is taken only where the oracle's
 choices are clear: its two best logits differ by LOGIT_GAP, the router's scores at the cut by ROUTER_GAP."""
@@ -22,6 +22,7 @@ CASES = {
     "mixed": {"slots": 40, "prefix": 7, "pictures": [0, 3, 3, 4, 11, 20, 33], "greedy": False},
     "sound": {"slots": 26, "prefix": 0, "pictures": [], "greedy": True},
     "full": {"slots": 10, "prefix": 64, "pictures": [3], "greedy": True},
+    "moved": {"slots": 30, "prefix": 9, "pictures": [2, 19], "moves": [5, 19, 28], "greedy": True},
 }
 
 
@@ -59,6 +60,8 @@ def run(net, name, seed):
     out = {"fed": [], "logits": [], "activity": []}
     for t in range(case["slots"]):
         s.cond = cond[t:t + 1] @ net.cond
+        if t in case.get("moves", []):
+            s.move_prefix()
         for k, at in enumerate(case["pictures"]):
             if at == t:
                 s.picture(pictures[k][None])
@@ -83,6 +86,8 @@ def run(net, name, seed):
     out.update(on=on.int(), conditions=cond.int(), gaps=torch.tensor(gaps), seed=torch.tensor([seed]).int())
     if len(prefix):
         out["prefix"] = prefix.int()
+    if "moves" in case:
+        out["moves"] = torch.tensor(case["moves"]).int()
     if len(case["pictures"]):
         out["picture_slots"] = torch.tensor(case["pictures"]).int()
     return {f"{name}.{k}": v.numpy() for k, v in out.items()}

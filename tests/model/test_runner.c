@@ -217,7 +217,10 @@ static void refuse_all(
 	r = *picture, r.n--, refuse(r, LVX_EINVAL);
 	r = *picture, r.features = NULL, refuse(r, LVX_EINVAL);
 	r = *picture, r.position = -1, refuse(r, LVX_EINVAL);
-	r = *prefix, refuse(r, LVX_EINVAL); /* the row is past it */
+	r = *prefix, r.n--, r.position++, refuse(r, LVX_EINVAL); /* it moves as a whole */
+	r = *prefix, r.position--, refuse(r, LVX_EINVAL);
+	r = *slot, r.row = 1, refuse(r, LVX_OK);
+	r = *prefix, r.row = 1, refuse(r, LVX_EINVAL); /* that row has begun without */
 	r = *prefix, r.row = 9, r.n = 65, refuse(r, LVX_EINVAL);
 	r = *prefix, r.row = 9, r.n = 0, refuse(r, LVX_EINVAL);
 	r = *prefix, r.row = 9, r.position = 0, refuse(r, LVX_EINVAL);

@@ -319,6 +319,35 @@ static void test_prefix(void **state)
 	fake_row_free(r);
 }
 
+/* Every two windows, before the slot and its picture; after a long gap it comes anew. */
+static void test_prefix_moves(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	r->params.prefix = "a";
+	fake_slots(r, 2 * FAKE_WINDOW);
+	fake_picture(r);
+	fake_slots(r, 2 * FAKE_WINDOW + 3);
+	fake_gap(r, (FAKE_WINDOW + 1) * FAKE_SLOT_US);
+	add(r);
+	tick_until_idle();
+	static const int64_t at[] = {0, 2 * FAKE_WINDOW, 4 * FAKE_WINDOW, 0};
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < runner->n_steps; i++) {
+		const struct lvx_run *run = step_run(i, 0);
+		if (run->kind == LVX_RUN_PICTURE)
+			assert_int_equal(step_run(i - 1, 0)->kind, LVX_RUN_PREFIX);
+		if (run->kind != LVX_RUN_PREFIX)
+			continue;
+		assert_in_range(n, 0, 3);
+		assert_int_equal(run->position, at[n++] - 2);
+		assert_int_equal(run->tokens[0], A_SINGLE);
+	}
+	assert_int_equal(n, 4);
+	lvx_scheduler_remove(sched, r->index);
+	fake_row_free(r);
+}
+
 static void test_device(void **state)
 {
 	(void)state;
@@ -494,6 +523,7 @@ int main(void)
 		TEST(test_no_conditions),
 		TEST(test_refusals),
 		TEST(test_prefix),
+		TEST(test_prefix_moves),
 		TEST(test_device),
 		TEST(test_babble),
 		TEST(test_delay),
