@@ -94,7 +94,7 @@ static void create_stream(
 {
 	struct lvx_hub *hub = server->params.hub;
 	struct lvx_hub_stream *stream = NULL;
-	struct lvx_hub_spec spec;
+	struct lvx_hub_spec spec = {0};
 	json_t *root = NULL;
 	struct lvx_error err = {0};
 	char scheme[16], why[384];
@@ -133,6 +133,7 @@ fail:
 	lvx_http_fail(reply, lvx_api_code_of(st), "%s", err.msg);
 out:
 	json_decref(root);
+	lvx_glossary_unref(spec.glossary);
 }
 
 static void patch_stream(struct lvx_server *server, struct lvx_hub_stream *stream, const char *body,

@@ -100,6 +100,7 @@ void lvx_hub_unref(struct lvx_hub_stream *s)
 	free((char *)(uintptr_t)s->spec.language);
 	free((char *)(uintptr_t)s->spec.prefix);
 	free((char *)(uintptr_t)s->spec.audio_track);
+	lvx_glossary_unref(s->spec.glossary);
 	free(s->shown_uri);
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
@@ -125,6 +126,7 @@ static struct lvx_hub_stream *new_stream(
 	s->spec.language = copy(spec->language);
 	s->spec.prefix = copy(spec->prefix);
 	s->spec.audio_track = copy(spec->audio_track);
+	lvx_glossary_ref(s->spec.glossary);
 	s->shown_uri = shown(spec->uri);
 	s->lanes = spec->lanes;
 	s->latency_us = -1;
@@ -201,6 +203,8 @@ static enum lvx_status complete(
 		spec->delay_slots = p->default_delay_slots;
 	if (!spec->language)
 		spec->language = p->default_language;
+	if (!spec->glossary)
+		spec->glossary = p->default_glossary;
 	if (same(spec->language, LVX_LANGUAGE_AUTO))
 		spec->language = NULL;
 	/* Who speaks what others are translated to is not, unless somebody asks for it. */

@@ -58,6 +58,7 @@ struct lvx_hub_params {
 	const char *default_translate_to; /* or NULL; borrowed */
 	const char *default_language;     /* as spec.language */
 	uint32_t default_delay_slots;     /* 0: the model's usual one */
+	struct lvx_glossary *default_glossary; /* or NULL; borrowed */
 	int64_t linger_us; /* an ended stream from the network stays so long unwatched */
 	uint32_t max_further;	   /* further rows at once; 0: none */
 	int64_t further_linger_us; /* they stay so long unwatched */
@@ -86,6 +87,7 @@ struct lvx_hub_spec {
 	const char *language;             /* that is spoken; NULL: the hub's default, or found out */
 	uint32_t delay_slots;             /* one of the model's delays; 0: the hub's default */
 	const char *prefix, *audio_track; /* or NULL */
+	struct lvx_glossary *glossary;    /* NULL: the hub's default */
 	int channel;                      /* -1: all */
 	enum lvx_source_pace pace;
 	bool live;

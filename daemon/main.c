@@ -35,6 +35,7 @@ struct daemon {
 	struct lvx_recorder *recorder;
 	struct lvx_outputs *outputs;
 	struct lvx_server *server;
+	struct lvx_glossary *glossary; /* of streams that name none; or NULL */
 	char web_root[PATH_MAX];
 };
 
@@ -125,6 +126,16 @@ static enum lvx_status read_token(char **token, const char *file, struct lvx_err
 	return LVX_OK;
 }
 
+/* *out stays NULL where path is; "": an empty one. */
+static enum lvx_status read_glossary(
+	struct lvx_glossary **out, const char *path, struct lvx_error *err)
+{
+	if (!path)
+		return LVX_OK;
+	return path[0] ? lvx_glossary_load(out, path, err)
+		       : lvx_glossary_parse(out, "glossary", "", 0, err);
+}
+
 /* What can be said to be wrong before any thread runs: a usage error. */
 static enum lvx_status check(struct daemon *d, struct lvx_error *err)
 {
@@ -132,6 +143,8 @@ static enum lvx_status check(struct daemon *d, struct lvx_error *err)
 	enum lvx_status st = read_token(&s->token, s->token_file, err);
 	if (st == LVX_OK)
 		st = read_token(&s->operator_token, s->operator_token_file, err);
+	if (st == LVX_OK)
+		st = read_glossary(&d->glossary, s->defaults.glossary, err);
 	if (st != LVX_OK)
 		return st;
 	if ((s->token && s->token[0] == '\0') || (s->operator_token && s->operator_token[0] == '\0'))
@@ -185,6 +198,8 @@ static enum lvx_status resolve(const struct daemon *d, const struct lvx_stream_s
 		st = lvx_broadcast_check(&r, model, where, err);
 	if (st == LVX_OK && given->lanes)
 		st = lvx_lanes_parse(&spec->lanes, model, where, given->lanes, err);
+	if (st == LVX_OK)
+		st = read_glossary(&spec->glossary, given->glossary, err);
 	return st;
 }
 
@@ -196,6 +211,7 @@ static enum lvx_status open_streams(struct daemon *d, struct lvx_error *err)
 		enum lvx_status st = resolve(d, &d->settings.streams[i], &spec, err);
 		if (st == LVX_OK)
 			st = lvx_hub_open(d->hub, &spec, &stream, err);
+		lvx_glossary_unref(spec.glossary);
 		if (st != LVX_OK)
 			return st;
 		lvx_hub_unref(stream);
@@ -244,6 +260,7 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 		.default_translate_to = s->defaults.translate_to,
 		.default_language = s->defaults.language,
 		.default_delay_slots = delay_slots,
+		.default_glossary = d->glossary,
 		.max_streams = (uint32_t)s->rows,
 		.history = (uint32_t)s->history,
 		.linger_us = 600000000,
@@ -411,6 +428,7 @@ int main(int argc, char **argv)
 out:
 	if (st != LVX_OK)
 		fprintf(stderr, "lumivoxd: %s\n", err.msg);
+	lvx_glossary_unref(d.glossary);
 	lvx_settings_finish(&d.settings);
 	return code;
 }

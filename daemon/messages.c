@@ -172,6 +172,9 @@ static enum lvx_status read_common(struct lvx_hub_spec *spec, const json_t *root
 		st = read_delay(&spec->delay_slots, root, model, err);
 	if (st == LVX_OK)
 		st = read_string(&spec->prefix, root, "prefix", false, LVX_PREFIX_MAX, err);
+	const json_t *glossary = json_object_get(root, "glossary");
+	if (st == LVX_OK && glossary)
+		st = lvx_glossary_read_json(&spec->glossary, where, glossary, err);
 	if (st == LVX_OK)
 		st = lvx_json_u32(root, where, "channel", false, 0, 63, &channel, err);
 	spec->channel = channel == UINT32_MAX ? -1 : (int)channel;
@@ -258,7 +261,7 @@ static enum lvx_status read_push(
 {
 	static const char *const keys[] = {"type", "ref", "stream", "format", "sample_rate",
 		"channels", "channel", "lanes", "translate_to", "language", "delay_ms", "prefix",
-		"live", NULL};
+		"glossary", "live", NULL};
 	static const char *const formats[] = {"s16le", "f32le", "container", NULL};
 	struct lvx_hub_spec *spec = &r->spec;
 	int format = 0;
@@ -344,6 +347,7 @@ enum lvx_status lvx_request_parse(struct lvx_request *r, const struct lvx_model_
 void lvx_request_finish(struct lvx_request *r)
 {
 	json_decref(r->root);
+	lvx_glossary_unref(r->spec.glossary);
 	*r = (struct lvx_request){0};
 }
 
@@ -374,7 +378,7 @@ enum lvx_status lvx_create_parse(struct lvx_hub_spec *spec, json_t **out,
 	const struct lvx_model_info *model, const char *text, size_t len, struct lvx_error *err)
 {
 	static const char *const keys[] = {"id", "uri", "lanes", "translate_to", "language",
-		"delay_ms", "prefix", "audio_track", "channel", "pace", NULL};
+		"delay_ms", "prefix", "glossary", "audio_track", "channel", "pace", NULL};
 	static const char *const paces[] = {"clock", "max", NULL};
 	int pace = 0;
 	json_t *root;
@@ -395,6 +399,8 @@ enum lvx_status lvx_create_parse(struct lvx_hub_spec *spec, json_t **out,
 		st = read_choice(&pace, root, "pace", false, paces, err);
 	if (st != LVX_OK) {
 		json_decref(root);
+		lvx_glossary_unref(spec->glossary);
+		spec->glossary = NULL;
 		return st;
 	}
 	spec->pace = pace == 1 ? LVX_PACE_MAX : LVX_PACE_CLOCK;

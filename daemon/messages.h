@@ -61,7 +61,8 @@ enum lvx_status lvx_request_parse(struct lvx_request *out, const struct lvx_mode
 	const char *text, size_t len, struct lvx_error *err);
 void lvx_request_finish(struct lvx_request *r);
 
-/* The body of POST /api/streams. *root is what spec's strings are borrowed from; owned. */
+/* The body of POST /api/streams. *root is what spec's strings are borrowed from; owned, and
+ * so is spec->glossary. */
 enum lvx_status lvx_create_parse(struct lvx_hub_spec *spec, json_t **root,
 	const struct lvx_model_info *model, const char *text, size_t len, struct lvx_error *err);
 /* The body of PATCH /api/streams/ID. */

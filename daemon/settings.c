@@ -88,7 +88,9 @@ const struct lvx_option lvx_options[] = {
 	{"delay", FLAG | DAEMON | STREAM, NUMBER, S(delay_ms), 0, 60000, "MS",
 		"how long the model waits before it writes, of those that it knows"},
 	{"prefix", FLAG | DAEMON | STREAM, STRING, S(prefix), 0, 0, "TEXT",
-		"title, names, glossary, pinned before the stream"},
+		"title and names, pinned before the stream"},
+	{"glossary", FLAG | DAEMON | STREAM, STRING, S(glossary), 0, 0, "FILE",
+		"names and words to expect, and spellings (wrong => right), one a line"},
 	{"stall", FLAG | DAEMON | STREAM, SECONDS, S(stall_s), 0.1, 3600, "SEC",
 		"a live source silent so long is stalled (5)"},
 	{"give-up", FLAG | DAEMON | STREAM, SECONDS, S(give_up_s), 0, 1e6, "SEC",
@@ -251,6 +253,7 @@ static void finish_stream(struct lvx_stream_settings *s)
 	free(s->translate_to);
 	free(s->language);
 	free(s->prefix);
+	free(s->glossary);
 	free(s->audio_track);
 	free(s->record);
 	free(s->record_formats);
@@ -345,6 +348,7 @@ struct lvx_stream_settings lvx_settings_resolved(
 	r.language = r.language ? r.language : d->language;
 	r.delay_ms = r.delay_ms >= 0 ? r.delay_ms : d->delay_ms;
 	r.prefix = r.prefix ? r.prefix : d->prefix;
+	r.glossary = r.glossary ? r.glossary : d->glossary;
 	r.audio_track = r.audio_track ? r.audio_track : d->audio_track;
 	r.channel = r.channel >= 0 ? r.channel : d->channel;
 	r.pace = r.pace >= 0 ? r.pace : d->pace >= 0 ? d->pace : 0;

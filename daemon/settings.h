@@ -21,6 +21,7 @@ enum { LVX_OUT_DELAY_MAX_MS = 30000 };
 struct lvx_stream_settings {
 	char *id; /* NULL only in the defaults */
 	char *uri, *lanes, *translate_to, *language, *prefix, *audio_track;
+	char *glossary; /* a file; "": none */
 	char *record, *record_formats; /* record: a folder; "" or NULL: none */
 	char *out, *out_cc1, *out_cc3; /* out: a list of URLs */
 	int channel;                   /* -1: all */

@@ -2,10 +2,14 @@
 #include "daemon/stream.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "daemon/text.h"
 #include "pipeline/extractor.h"
 
 #include <stdatomic.h>
+#include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define START_UNKNOWN INT64_MAX
 /* The offset between timeline and clock is the least of this long, so that the drift of
@@ -18,6 +22,7 @@ struct lvx_stream {
 	struct lvx_ring *ring;
 	struct lvx_source *source; /* or */
 	struct lvx_push *push;
+	struct lvx_glossary *glossary; /* referenced, or NULL */
 	uint32_t row;
 	uint32_t sample_rate;
 	int64_t slot_us;
@@ -165,6 +170,51 @@ static enum lvx_status open_input(struct lvx_stream *s, const struct lvx_stream_
 	return st;
 }
 
+static uint32_t count_words(const char *text)
+{
+	uint32_t n = 0;
+	for (text += strspn(text, " \t\n\v\f\r"); *text; n++) {
+		text += strcspn(text, " \t\n\v\f\r");
+		text += strspn(text, " \t\n\v\f\r");
+	}
+	return n;
+}
+
+/* A row of the engine, which expects the prefix and the glossary. */
+static enum lvx_status add_row(struct lvx_stream *s, const struct lvx_stream_params *p,
+	struct lvx_error *err)
+{
+	const struct lvx_spelling *spelling =
+		p->glossary ? lvx_glossary_spelling(p->glossary) : NULL;
+	struct lvx_text prefix = {0};
+	uint32_t n_words = UINT32_MAX;
+	if (p->prefix)
+		lvx_text_printf(&prefix, "%s ", p->prefix);
+	if (p->glossary)
+		lvx_text_printf(&prefix, "%s", lvx_glossary_words(p->glossary));
+	struct lvx_row_params row = {
+		.lanes = p->lanes,
+		.translate_to = p->translate_to,
+		.language = p->language,
+		.delay_slots = p->delay_slots,
+		.prefix = prefix.data,
+		.n_prefix_words = &n_words,
+		.spelling = spelling,
+		.feed = feed,
+		.on_event = on_event,
+		.user = s,
+	};
+	enum lvx_status st = lvx_engine_add(s->engine, &row, &s->row, err);
+	uint32_t all = prefix.data ? count_words(prefix.data) : 0;
+	if (st == LVX_OK && n_words < all)
+		lvx_log_warn("%s: the model takes %" PRIu32 " of the %" PRIu32
+			     " words of prefix and glossary (it has %" PRIu32 " tokens for them)",
+			p->source ? p->source->uri : "push", n_words, all,
+			lvx_engine_model(s->engine)->max_prefix);
+	lvx_text_finish(&prefix);
+	return st;
+}
+
 enum lvx_status lvx_stream_open(struct lvx_stream **out, struct lvx_engine *engine,
 	const struct lvx_stream_params *p, const struct lvx_stream_callbacks *cb,
 	struct lvx_error *err)
@@ -193,17 +243,8 @@ enum lvx_status lvx_stream_open(struct lvx_stream **out, struct lvx_engine *engi
 	if (st != LVX_OK)
 		goto fail_ring;
 	*out = s; /* before the first callback */
-	struct lvx_row_params row = {
-		.lanes = p->lanes,
-		.translate_to = p->translate_to,
-		.language = p->language,
-		.delay_slots = p->delay_slots,
-		.prefix = p->prefix,
-		.feed = feed,
-		.on_event = on_event,
-		.user = s,
-	};
-	st = lvx_engine_add(engine, &row, &s->row, err);
+	s->glossary = lvx_glossary_ref(p->glossary);
+	st = add_row(s, p, err);
 	if (st != LVX_OK)
 		goto fail_ring;
 	st = open_input(s, p, model->frontend.image.enabled, err);
@@ -216,6 +257,7 @@ fail_ring:
 	*out = NULL;
 	lvx_extractor_destroy(s->extractor);
 	lvx_ring_destroy(s->ring);
+	lvx_glossary_unref(s->glossary);
 	free(s);
 	return st;
 }
@@ -230,6 +272,7 @@ void lvx_stream_close(struct lvx_stream *s)
 	lvx_engine_remove(s->engine, s->row);
 	lvx_extractor_destroy(s->extractor);
 	lvx_ring_destroy(s->ring);
+	lvx_glossary_unref(s->glossary);
 	free(s);
 }
 
@@ -256,6 +299,7 @@ enum lvx_status lvx_stream_open_further(struct lvx_stream *s, const struct lvx_s
 		.translate_to = p->translate_to,
 		.follows = true,
 		.of = s->row,
+		.spelling = s->glossary ? lvx_glossary_spelling(s->glossary) : NULL,
 		.on_event = p->on_event,
 		.user = p->user,
 	};

@@ -8,6 +8,7 @@
 #define LVX_DAEMON_STREAM_H
 
 #include "daemon/engine.h"
+#include "daemon/glossary.h"
 #include "pipeline/source.h"
 
 struct lvx_stream;
@@ -20,7 +21,8 @@ struct lvx_stream_params {
 	const char *translate_to; /* NULL: the translation lane stays off */
 	const char *language;     /* that is spoken; NULL: the model finds out */
 	uint32_t delay_slots;     /* one of the model's delays; 0: its usual one */
-	const char *prefix;       /* NULL, or title, names, glossary */
+	const char *prefix;       /* NULL, or a title and names */
+	struct lvx_glossary *glossary; /* after the prefix, and how words are spelled; or NULL */
 	bool live;                /* a push in real time: rather skip sound than fall behind */
 	int64_t ring_us;          /* 0: 30 s */
 	struct lvx_units *units;  /* where the encoded programme goes; borrowed; NULL: nowhere */

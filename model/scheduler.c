@@ -146,10 +146,11 @@ void lvx_scheduler_destroy(struct lvx_scheduler *s)
  * first, and the model learnt from prefixes cut in this way. A word that the
  * tokenizer cannot take is left out.
  */
-static void set_prefix(struct lvx_scheduler *s, struct row *row, const char *text)
+static void set_prefix(struct lvx_scheduler *s, struct row *row, const char *text, uint32_t *n_words)
 {
 	char word[256];
 	row->n_prefix = 0;
+	*n_words = 0;
 	while (text && *text) {
 		text += strspn(text, " \t\n\v\f\r");
 		size_t len = strcspn(text, " \t\n\v\f\r");
@@ -161,6 +162,7 @@ static void set_prefix(struct lvx_scheduler *s, struct row *row, const char *tex
 				    row->prefix + row->n_prefix, &n) != LVX_OK)
 				break;
 			row->n_prefix += (uint32_t)n;
+			++*n_words;
 		}
 		text += len;
 	}
@@ -204,11 +206,15 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 	if (st != LVX_OK)
 		return st;
 	row->of = NOBODY;
+	uint32_t n_words = 0;
 	if (!p->follows)
-		set_prefix(s, row, p->prefix);
+		set_prefix(s, row, p->prefix, &n_words);
 	else if ((st = follow(s, row, p, err)) != LVX_OK)
 		return st;
-	lvx_script_init(&row->script, s->model, row->policy.delay_slots, p->on_event, p->user);
+	if (p->n_prefix_words)
+		*p->n_prefix_words = n_words;
+	lvx_script_init(&row->script, s->model, row->policy.delay_slots, p->spelling, p->on_event,
+		p->user);
 	row->feed = p->feed;
 	row->user = p->user;
 	row->has_item = row->heard = row->ready = row->left_trail = false;

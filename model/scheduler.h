@@ -13,6 +13,7 @@
 #include "model/runner.h"
 
 struct lvx_scheduler;
+struct lvx_spelling;
 
 /* One input of a row, filled by its feed. */
 struct lvx_feed_item {
@@ -55,6 +56,9 @@ struct lvx_row_params {
 	uint32_t delay_slots;	  /* one of the model's delays; 0: delay_slots of the model */
 	const char *prefix;	  /* NULL, or a title and names (UTF-8) to pin before slot 0: the
 				   * first words that fit into max_prefix tokens */
+	uint32_t *n_prefix_words; /* NULL, or where to say how many words fitted */
+	const struct lvx_spelling *spelling; /* NULL, or how words are to be written; borrowed
+					      * until the row is removed */
 	/*
 	 * A further row of the row `of` (which must not follow one itself): from now on it
 	 * hears what that one hears (feed is not used), with its prefix, language and delay

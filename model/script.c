@@ -9,19 +9,22 @@
 enum {
 	SLOTS_KEPT = LVX_DELAY_MAX + 2,
 	SETTLE_SLOTS = 4,  /* a lane that says nothing for so long has said the utterance */
+	SPELL_SLOTS = 8,   /* a word that may begin a phrase of the glossary waits so long */
 	LETTER_US = 60000, /* a guess at how long a word takes to say */
 	WORD_MIN_US = 80000,
 	WORD_MAX_US = 1500000,
 };
 
 void lvx_script_init(struct lvx_script *s, const struct lvx_model *model, uint32_t delay_slots,
-	lvx_event_fn on_event, void *user)
+	const struct lvx_spelling *spelling, lvx_event_fn on_event, void *user)
 {
 	memset(s, 0, sizeof(*s));
 	s->model = model;
 	s->delay_slots = delay_slots;
 	s->on_event = on_event;
 	s->user = user;
+	for (uint32_t i = 0; i < LVX_LANES_MAX; i++)
+		s->lanes[i].speller.rules = spelling;
 	lvx_script_restart(s);
 }
 
@@ -31,6 +34,7 @@ void lvx_script_restart(struct lvx_script *s)
 	for (uint32_t i = 0; i < LVX_LANES_MAX; i++) {
 		struct lvx_script_lane *lane = &s->lanes[i];
 		lvx_words_init(&lane->words);
+		lane->speller.n = 0;
 		lane->script = s;
 		lane->segment_open = false;
 		lane->settle_from = 0;
@@ -74,6 +78,19 @@ static float calibrated(const struct lvx_config *c, float p)
 	return (float)(1.0 / (1.0 + exp(-(c->confidence_scale * odds + c->confidence_offset))));
 }
 
+static void send_word(void *user, const struct lvx_spelled *word)
+{
+	struct lvx_script_lane *lane = user;
+	struct lvx_event e = {.kind = LVX_EVENT_WORD,
+		.lane = (uint32_t)(lane - lane->script->lanes),
+		.text = word->text,
+		.start_us = word->start_us,
+		.end_us = word->end_us,
+		.confidence = word->confidence,
+		.segment_end = word->segment_end};
+	send(lane->script, &e);
+}
+
 static void on_word(void *user, const struct lvx_word *word)
 {
 	struct lvx_script_lane *lane = user;
@@ -86,9 +103,7 @@ static void on_word(void *user, const struct lvx_word *word)
 	int64_t start_us = max(end_us - took_us, max(lane->last_end_us, lane->stretch_us));
 	/* Between sentences a tag stands alone; within one it changes nothing. */
 	bool alone = !lane->segment_open && lvx_word_is_tag(word->text);
-	struct lvx_event e = {.kind = LVX_EVENT_WORD,
-		.lane = (uint32_t)(lane - s->lanes),
-		.text = word->text,
+	struct lvx_spelled w = {.text = word->text,
 		.start_us = start_us < end_us ? start_us : end_us,
 		.end_us = end_us,
 		.confidence = calibrated(&s->model->config, word->confidence),
@@ -96,8 +111,8 @@ static void on_word(void *user, const struct lvx_word *word)
 	lane->last_end_us = end_us;
 	if (word->ends_sentence)
 		lane->settle_from = 0; /* nothing is left for the pause to end */
-	lane->segment_open = !e.segment_end;
-	send(s, &e);
+	lane->segment_open = !w.segment_end;
+	lvx_speller_word(&lane->speller, &w, send_word, lane);
 }
 
 /* Which slot has just been heard, and of which the words begin now. */
@@ -117,6 +132,7 @@ static void note_time(struct lvx_script *s, int64_t pts_us)
 static void close_segment(struct lvx_script *s, uint32_t lane)
 {
 	s->lanes[lane].segment_open = false;
+	lvx_speller_flush(&s->lanes[lane].speller, send_word, &s->lanes[lane]);
 	send_activity(s, lane, true, (struct lvx_activity_news){0});
 }
 
@@ -153,6 +169,8 @@ void lvx_script_slot(
 		int32_t token = out->token[i] == s->model->config.pad_token ? -1 : out->token[i];
 		lvx_words_token(&lane->words, s->model->tokenizer, token, out->logprob[i],
 			s->slots[spoken].end_us, on_word, lane);
+		if (lane->words.idle >= SPELL_SLOTS)
+			lvx_speller_flush(&lane->speller, send_word, lane);
 	}
 	struct lvx_activity_news news = lvx_activity_slot(&s->activity, out->activity);
 	if (news.any)
@@ -177,12 +195,14 @@ bool lvx_script_is_quiet(const struct lvx_script *s, uint32_t lanes, uint32_t n_
 void lvx_script_drop_lane(struct lvx_script *s, uint32_t lane)
 {
 	lvx_words_drop(&s->lanes[lane].words);
+	s->lanes[lane].speller.n = 0;
 }
 
 void lvx_script_flush(struct lvx_script *s)
 {
 	for (uint32_t i = 0; i < s->model->info.n_lanes; i++) {
 		lvx_words_flush(&s->lanes[i].words, on_word, &s->lanes[i]);
+		lvx_speller_flush(&s->lanes[i].speller, send_word, &s->lanes[i]);
 		if (s->lanes[i].segment_open)
 			close_segment(s, i);
 	}

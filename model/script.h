@@ -18,12 +18,14 @@
 
 #include "model/activity.h"
 #include "model/scheduler.h"
+#include "model/spelling.h"
 #include "model/words.h"
 
 #define LVX_NOT_TIMED INT64_MIN /* a slot of silence that is not on the timeline */
 
 struct lvx_script_lane {
 	struct lvx_words words;
+	struct lvx_speller speller;
 	int64_t last_end_us;
 	bool segment_open;
 	uint64_t settle_from; /* an utterance has ended: from this slot on silence closes the
@@ -48,8 +50,9 @@ struct lvx_script {
 	struct lvx_activity activity;
 };
 
+/* spelling: borrowed; NULL: words stay as the model writes them. */
 void lvx_script_init(struct lvx_script *s, const struct lvx_model *model, uint32_t delay_slots,
-	lvx_event_fn on_event, void *user);
+	const struct lvx_spelling *spelling, lvx_event_fn on_event, void *user);
 /*
  * The output of a slot. pts_us: where it starts, or LVX_NOT_TIMED. lanes: those
  * that are on.

@@ -5,6 +5,8 @@
 #include "clients/cli/show.h"
 #include "clients/cli/ws.h"
 
+#include "daemon/glossary.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -27,7 +29,9 @@ static const char help[] =
 	"  -t, --translate-to LANG\n"
 	"      --language LANG            what is spoken (auto: the model finds out)\n"
 	"      --delay MS                 wait so long before writing; a longer one errs less\n"
-	"      --prefix TEXT              title, names, glossary that the model may expect\n"
+	"      --prefix TEXT              title and names that the model may expect\n"
+	"      --glossary FILE            names and words to expect, and spellings (wrong => right),\n"
+	"                                 one a line\n"
 	"      --live                     let a late daemon skip sound (always so for mic:)\n"
 	"  -f, --format txt|srt|vtt|json  json: the events as they come, one a line (default txt)\n"
 	"  -q, --quiet                    no state lines on stderr\n"
@@ -41,6 +45,7 @@ struct push {
 	struct feed_params feed_params;
 	struct show show;
 	const char *stream, *translate_to, *language, *prefix;
+	struct lvx_glossary *glossary;
 	long channel, delay_ms;
 	bool live;
 	bool accepted, finished; /* the daemon wants data; all of it has been sent */
@@ -89,6 +94,8 @@ static void on_open(void *user)
 		json_object_set_new(msg, "delay_ms", json_integer(p->delay_ms));
 	if (p->prefix)
 		json_object_set_new(msg, "prefix", json_string(p->prefix));
+	if (p->glossary)
+		json_object_set_new(msg, "glossary", lvx_glossary_to_json(p->glossary));
 	if (p->live)
 		json_object_set_new(msg, "live", json_true());
 	ws_send(p->ws, msg);
@@ -223,6 +230,7 @@ enum {
 	OPT_LANGUAGE,
 	OPT_DELAY,
 	OPT_PREFIX,
+	OPT_GLOSSARY,
 	OPT_LIVE
 };
 
@@ -242,6 +250,7 @@ int cmd_push(int argc, char **argv)
 		{"language", required_argument, NULL, OPT_LANGUAGE},
 		{"delay", required_argument, NULL, OPT_DELAY},
 		{"prefix", required_argument, NULL, OPT_PREFIX},
+		{"glossary", required_argument, NULL, OPT_GLOSSARY},
 		{"live", no_argument, NULL, OPT_LIVE},
 		{"format", required_argument, NULL, 'f'},
 		{"quiet", no_argument, NULL, 'q'},
@@ -254,6 +263,8 @@ int cmd_push(int argc, char **argv)
 		.on_message = on_message,
 		.on_close = on_close,
 		.on_room = on_room};
+	const char *glossary = NULL;
+	struct lvx_error err = {.msg = ""};
 	int opt;
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":s:l:t:f:qh", longs, NULL)) != -1) {
@@ -305,6 +316,9 @@ int cmd_push(int argc, char **argv)
 		case OPT_PREFIX:
 			p.prefix = optarg;
 			break;
+		case OPT_GLOSSARY:
+			glossary = optarg;
+			break;
 		case OPT_LIVE:
 			p.live = true;
 			break;
@@ -332,5 +346,11 @@ int cmd_push(int argc, char **argv)
 		p.feed_params.channels = 1;
 		p.live = true;
 	}
-	return run(&p, &params);
+	if (glossary && lvx_glossary_load(&p.glossary, glossary, &err) != LVX_OK) {
+		cli_error("%s", err.msg);
+		return CLI_USAGE;
+	}
+	int rc = run(&p, &params);
+	lvx_glossary_unref(p.glossary);
+	return rc;
 }

@@ -31,7 +31,9 @@ static const char help[] =
 	"      --describe                 also describe what is seen\n"
 	"      --language LANG            what is spoken (default auto: the model finds out)\n"
 	"      --delay MS                 wait so long before writing; a longer one errs less\n"
-	"      --prefix TEXT              title, names, glossary that the model may expect\n"
+	"      --prefix TEXT              title and names that the model may expect\n"
+	"      --glossary FILE            names and words to expect, and spellings (wrong => right),\n"
+	"                                 one a line\n"
 	"      --audio-track N|LANG       which of several sound tracks\n"
 	"      --channel N                take one channel (from 0); default: mix all down\n"
 	"  -j, --jobs N                   recordings worked off side by side (default 1)\n"
@@ -46,6 +48,7 @@ static const char help[] =
 
 struct options {
 	const char *model, *device, *output, *prefix, *audio_track;
+	struct lvx_glossary *glossary;
 	struct lane_wish wish;
 	enum out_format format;
 	long channel, jobs;
@@ -173,7 +176,8 @@ static void start(struct job *j, struct lvx_engine *engine, const struct options
 		.translate_to = lanes->translate_to,
 		.language = o->wish.language,
 		.delay_slots = lanes->delay_slots,
-		.prefix = o->prefix};
+		.prefix = o->prefix,
+		.glossary = o->glossary};
 	struct lvx_stream_callbacks cb = {.user = j, .on_event = on_event, .on_state = on_state};
 
 	j->state = JOB_RUNNING;
@@ -380,7 +384,8 @@ done:
 	return rc;
 }
 
-enum { OPT_TRACK = 256, OPT_CHANNEL, OPT_PREFIX, OPT_DESCRIBE, OPT_LANGUAGE, OPT_DELAY };
+enum { OPT_TRACK = 256, OPT_CHANNEL, OPT_PREFIX, OPT_GLOSSARY, OPT_DESCRIBE, OPT_LANGUAGE,
+	OPT_DELAY };
 
 int cmd_transcribe(int argc, char **argv)
 {
@@ -394,6 +399,7 @@ int cmd_transcribe(int argc, char **argv)
 		{"language", required_argument, NULL, OPT_LANGUAGE},
 		{"delay", required_argument, NULL, OPT_DELAY},
 		{"prefix", required_argument, NULL, OPT_PREFIX},
+		{"glossary", required_argument, NULL, OPT_GLOSSARY},
 		{"audio-track", required_argument, NULL, OPT_TRACK},
 		{"channel", required_argument, NULL, OPT_CHANNEL},
 		{"jobs", required_argument, NULL, 'j'},
@@ -408,6 +414,8 @@ int cmd_transcribe(int argc, char **argv)
 		.jobs = 1,
 		.wish = {.delay_ms = -1}};
 	struct stat sb;
+	const char *glossary = NULL;
+	struct lvx_error err = {.msg = ""};
 	int opt;
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":f:o:l:t:j:m:d:vh", longs, NULL)) != -1) {
@@ -439,6 +447,9 @@ int cmd_transcribe(int argc, char **argv)
 			break;
 		case OPT_PREFIX:
 			o.prefix = optarg;
+			break;
+		case OPT_GLOSSARY:
+			glossary = optarg;
 			break;
 		case OPT_TRACK:
 			o.audio_track = optarg;
@@ -474,6 +485,12 @@ int cmd_transcribe(int argc, char **argv)
 		return cli_usage(argv[0], "several recordings as %s need --output FOLDER",
 			out_format_suffix(o.format));
 	o.wish.one_only = o.format == OUT_SRT || o.format == OUT_VTT;
+	if (glossary && lvx_glossary_load(&o.glossary, glossary, &err) != LVX_OK) {
+		cli_error("%s", err.msg);
+		return CLI_USAGE;
+	}
 	lvx_log_set_level(o.verbose ? LVX_LOG_INFO : LVX_LOG_ERROR);
-	return transcribe(&o, argv + optind, argc - optind);
+	int rc = transcribe(&o, argv + optind, argc - optind);
+	lvx_glossary_unref(o.glossary);
+	return rc;
 }

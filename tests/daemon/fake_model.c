@@ -11,6 +11,7 @@
  */
 #include "base/clock.h"
 #include "model/scheduler.h"
+#include "model/spelling.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,8 @@ struct row {
 	int64_t heard_us;
 	uint64_t slots, words;
 	bool orphan;
+	uint32_t lane; /* that speaks */
+	struct lvx_speller spellers[3];
 };
 
 struct lvx_scheduler {
@@ -176,6 +179,8 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 		if (params->follows && !s->rows[params->of].used)
 			return lvx_fail(err, LVX_EINVAL, "that row cannot be followed");
 		s->rows[i] = (struct row){.used = true, .params = *params};
+		for (int lane = 0; lane < 3; lane++)
+			s->rows[i].spellers[lane].rules = params->spelling;
 		*row = i;
 		return LVX_OK;
 	}
@@ -195,6 +200,22 @@ void lvx_scheduler_set_lanes(struct lvx_scheduler *s, uint32_t row, uint32_t lan
 	s->rows[row].params.lanes = lanes;
 }
 
+static void send_word(void *user, const struct lvx_spelled *word)
+{
+	struct row *r = user;
+	struct lvx_event e = {
+		.kind = LVX_EVENT_WORD,
+		.lane = r->lane,
+		.text = word->text,
+		.start_us = word->start_us,
+		.end_us = word->end_us,
+		.confidence = word->confidence,
+		.segment_end = word->segment_end,
+		.heard_us = r->heard_us,
+	};
+	r->params.on_event(r->params.user, &e);
+}
+
 static void say(struct row *r)
 {
 	char text[32];
@@ -211,17 +232,15 @@ static void say(struct row *r)
 			snprintf(text + strlen(text), sizeof(text) - strlen(text), "@%u%s",
 				(unsigned)r->params.delay_slots * 80,
 				r->params.language ? r->params.language : "");
-		struct lvx_event e = {
-			.kind = LVX_EVENT_WORD,
-			.lane = lane,
+		struct lvx_spelled word = {
 			.text = text,
 			.start_us = r->heard_us - 300000,
 			.end_us = r->heard_us,
 			.confidence = 0.75f,
 			.segment_end = r->words % WORDS_A_SEGMENT == WORDS_A_SEGMENT - 1,
-			.heard_us = r->heard_us,
 		};
-		r->params.on_event(r->params.user, &e);
+		r->lane = lane;
+		lvx_speller_word(&r->spellers[lane], &word, send_word, r);
 	}
 	if (r->words % WORDS_A_SEGMENT == WORDS_A_SEGMENT - 1) {
 		struct lvx_event e = {

@@ -162,6 +162,57 @@ async def test_doors(exe):
             assert await read(ws, lambda m: m["type"] == "session.output_transcript.delta")
 
 
+async def test_glossary(exe):
+    """spellings of the daemon, of a stream, of a push, in every lane and language; what is wrong is said by its line"""
+    with folder() as d:
+        for name, text in (("all.txt", "# all\nGhent\nc1 => First\nc2 c3 => Second Third and More\n"),
+                           ("own.txt", "d1 => Own\nfr1 => Premier\n"), ("bad.txt", "Ghent\n\nc1 =>\n")):
+            with open(f"{d}/{name}", "w") as f:
+                f.write(text)
+        with open(d + "/lumivox.ini", "w") as f:
+            f.write(f"[daemon]\nglossary = {d}/all.txt\nlanes = caption,description\n" + "".join(
+                f"[stream {name}]\nuri = {wav(d + '/' + name + '.wav', 3)}\npace = max\n{more}" for name, more in (
+                    ("plain", ""), ("own", f"glossary = {d}/own.txt\n"), ("none", "glossary =\n"))))
+        with Daemon(exe, "--config", d + "/lumivox.ini") as daemon:
+            plain = await history(daemon, "plain")
+            assert words(plain)[:7] == ["c0", "First", "Second", "Third", "and", "More", "c4"], words(plain)
+            assert words(plain, "description")[:3] == ["d0", "d1", "d2"], plain
+            line = [w for e in plain if e["type"] == "text" and e["lane"] == "caption" for w in e["words"]]
+            assert all(a["start_us"] <= a["end_us"] <= b["end_us"] for a, b in zip(line, line[1:])), line
+            own = await history(daemon, "own")
+            assert (words(own)[:2], words(own, "description")[:2]) == (["c0", "c1"], ["d0", "Own"]), own
+            assert words(await history(daemon, "none"))[:2] == ["c0", "c1"]
+            async with daemon.connect() as s:
+                for glossary, want in ((["Ghent", "c1 => Mine"], "Mine"), ([], "c1"), (None, "First")):
+                    reply = await s.ask(**PUSH, **({} if glossary is None else {"glossary": glossary}))
+                    assert reply["type"] == "pushing", reply
+                    await s.ws.send(pcm(2))
+                    await s.send(type="subscribe", stream=reply["stream"], **{"from": "start"})
+                    await s.send(type="finish")
+                    assert words(await s.until("pushed"))[1] == want
+                # A viewer's own language too.
+                reply = await s.ask(**PUSH, glossary=["fr1 => Premier", "fr2 fr3 => Deux"])
+                await s.send(type="subscribe", stream=reply["stream"], translate_to="fr", lanes=["translation"])
+                assert (await s.get())["type"] == "subscribed"
+                end = asyncio.get_running_loop().time() + PATIENCE
+                while not daemon.info(reply["stream"])["further"] and asyncio.get_running_loop().time() < end:
+                    await asyncio.sleep(0.02)
+                await s.ws.send(pcm(4))
+                await s.send(type="finish")
+                french = words(await s.until("pushed"), "translation")
+                assert "Premier" in french and "Deux" in french and "fr2" not in french, french
+                for glossary, part in (("Ghent", "must be an array"), ([1], "'glossary'[0]: lines are strings"),
+                                       (["x", "a => b => c"], "'glossary'[1]: '=>' stands in it twice")):
+                    reply = await s.ask(**PUSH, glossary=glossary)
+                    assert reply["code"] == "invalid" and part in reply["message"], reply
+            status, body = daemon.http("POST", "/api/streams", {"uri": "http://x/", "glossary": ["=>"]})
+            assert status == 400 and "'glossary'[0]: what stands before '=>' is empty" in body["error"]["message"], body
+        refuses(exe, 2, "bad.txt:3: what stands after '=>' is empty", "--glossary", d + "/bad.txt")
+        with open(d + "/lumivox.ini", "w") as f:
+            f.write(f"[stream a]\nuri = {d}/a.wav\nglossary = {d}/bad.txt\n")
+        refuses(exe, 2, "bad.txt:3: what stands after '=>' is empty", "--config", d + "/lumivox.ini")
+
+
 def test_transcriptions(exe):
     """an upload in a language that is given, or found out"""
     with folder() as d, Daemon(exe, env=MORE) as daemon:
@@ -177,4 +228,4 @@ def test_transcriptions(exe):
 
 
 if __name__ == "__main__":
-    main([test_streams, test_target, test_flags, test_doors, test_transcriptions])
+    main([test_streams, test_target, test_flags, test_glossary, test_doors, test_transcriptions])

@@ -23,12 +23,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	const char *text = (const char *)data + 1;
 	if (data[0] == 'c') {
-		struct lvx_hub_spec spec;
+		struct lvx_hub_spec spec = {0};
 		json_t *root = NULL;
 		char scheme[16];
 		if (lvx_create_parse(&spec, &root, &model, text, size - 1, &err) == LVX_OK)
 			lvx_uri_scheme(spec.uri, scheme);
 		json_decref(root);
+		lvx_glossary_unref(spec.glossary);
 	} else if (data[0] == 'p') {
 		uint32_t lanes = 0;
 		if (lvx_patch_parse(&lanes, &model, text, size - 1, &err) == LVX_OK && lanes == 0)
