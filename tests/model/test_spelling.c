@@ -168,5 +168,6 @@ int main(void)
 		cmocka_unit_test(test_bounds),
 		TEST(test_in_a_row),
 	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
