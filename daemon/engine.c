@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICKS_KEPT = 1024 };
+/* KEEP_STEPS: a lost device costs at most so many ticks to catch up, and each tick the copy of
+ * that part of the rows. */
+enum { TICKS_KEPT = 1024, KEEP_STEPS = 64 };
 
 struct command {
 	enum { CMD_ADD, CMD_REMOVE, CMD_SET_LANES } kind;
@@ -148,7 +150,8 @@ static void *model_thread(void *arg)
 {
 	struct lvx_engine *e = arg;
 	struct lvx_error err = {0};
-	struct lvx_runner_params rp = {.device = e->device, .n_rows = e->n_rows};
+	struct lvx_runner_params rp = {
+		.device = e->device, .n_rows = e->n_rows, .keep_steps = KEEP_STEPS};
 	enum lvx_status st = lvx_runner_create(&e->runner, e->model, &rp, &err);
 	if (st == LVX_OK)
 		st = lvx_scheduler_create(&e->scheduler, e->model, e->runner, e->n_rows, &err);

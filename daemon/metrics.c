@@ -42,6 +42,9 @@ static void of_daemon(struct lvx_server *server, struct lvx_text *t)
 	single(t, "up_seconds", "gauge", "Since the daemon began to serve.",
 		(double)(lvx_now_us() - server->start_us) / 1e6);
 	single(t, "device_failed", "gauge", "1 if the compute device failed.", e.failed);
+	single(t, "device_recoveries_total", "counter",
+		"Times that the compute device was lost and opened again.",
+		(double)e.runner.recoveries);
 	single(t, "rows", "gauge", "Streams that fit at once.", e.n_rows);
 	single(t, "rows_used", "gauge", "Streams that run.", e.n_rows_used);
 	single(t, "slots_total", "counter", "Slots of sound worked off.", (double)e.runner.slots);

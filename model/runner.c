@@ -6,19 +6,20 @@
 #include "model/runner_priv.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEP_TIMEOUT_S = 120 };
+enum { LOSSES_MAX = 20 }; /* of one batch: then it is the batch's fault */
 
 int lvx_runner_list_devices(struct lvx_device_info *out, int max, struct lvx_error *err)
 {
 	return lvx_vk_list(out, max, err);
 }
 
-static enum lvx_status set_sizes(
-	struct lvx_runner *r, const struct lvx_runner_params *params, struct lvx_error *err)
+static enum lvx_status set_sizes(struct lvx_runner *r, struct lvx_error *err)
 {
+	const struct lvx_runner_params *params = &r->params;
 	const struct lvx_config *c = &r->model->config;
 	if (params->n_rows < 1 || params->n_rows > LVX_ROWS_MAX)
 		return lvx_fail(err, LVX_EINVAL, "%u rows; allowed are 1 to %d", params->n_rows,
@@ -37,8 +38,7 @@ static enum lvx_status set_sizes(
 	return LVX_OK;
 }
 
-static enum lvx_status host_tables(
-	struct lvx_runner *r, const struct lvx_runner_params *params, struct lvx_error *err)
+static enum lvx_status host_tables(struct lvx_runner *r, struct lvx_error *err)
 {
 	const struct lvx_config *c = &r->model->config;
 	r->order = calloc(r->n_rows, sizeof(*r->order));
@@ -51,7 +51,7 @@ static enum lvx_status host_tables(
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < c->rotary_dim / 2; i++)
 		r->rope_freq[i] = pow(c->rope_theta, -2.0 * i / c->rotary_dim);
-	if (params->profile) {
+	if (r->params.profile) {
 		VkQueryPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
 			.queryType = VK_QUERY_TYPE_TIMESTAMP,
 			.queryCount = LVX_MARKS_MAX};
@@ -60,11 +60,6 @@ static enum lvx_status host_tables(
 			vkCreateQueryPool(r->vk->device, &pool, NULL, &r->queries) != VK_SUCCESS)
 			return lvx_fail(err, LVX_ENOMEM, "out of memory for timestamps");
 	}
-	VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-	VkResult result = vkCreateFence(r->vk->device, &fence, NULL, &r->fence);
-	if (result != VK_SUCCESS)
-		return lvx_fail(err, lvx_vk_status(result), "%s: %s", r->vk->info.name,
-			lvx_vk_result_name(result));
 	return LVX_OK;
 }
 
@@ -86,29 +81,27 @@ static enum lvx_status warm_up(struct lvx_runner *r, struct lvx_error *err)
 			.want_lanes = (1u << c->n_lanes) - 1};
 	/* one slot, every row's slot, a picture, a prefix: together all sizes of every kernel */
 	if (st == LVX_OK)
-		st = lvx_runner_step(r, runs, 1, out);
+		st = lvx_runner_try_step(r, runs, 1, out);
 	if (st == LVX_OK && r->n_rows > 1)
-		st = lvx_runner_step(r, runs, r->n_rows < 4 ? r->n_rows : 4, out);
+		st = lvx_runner_try_step(r, runs, r->n_rows < 4 ? r->n_rows : 4, out);
 	if (st == LVX_OK && r->n_rows > 8)
-		st = lvx_runner_step(r, runs, r->n_rows, out);
+		st = lvx_runner_try_step(r, runs, r->n_rows, out);
 	if (st == LVX_OK) {
 		runs[0].kind = LVX_RUN_PICTURE;
 		runs[0].n = r->n_patches;
-		st = lvx_runner_step(r, runs, 1, out);
+		st = lvx_runner_try_step(r, runs, 1, out);
 	}
 	if (st == LVX_OK && c->max_prefix) {
-		lvx_runner_reset_row(r, 0);
+		r->rows[0] = (struct lvx_row){0};
 		runs[0].kind = LVX_RUN_PREFIX;
 		runs[0].n = c->max_prefix < LVX_LANES_MAX ? c->max_prefix : LVX_LANES_MAX;
 		runs[0].position = -(int64_t)runs[0].n;
-		st = lvx_runner_step(r, runs, 1, out);
+		st = lvx_runner_try_step(r, runs, 1, out);
 	}
 	free(zeros);
 	free(out);
 	free(runs);
-	for (uint32_t i = 0; i < r->n_rows; i++)
-		lvx_runner_reset_row(r, i);
-	r->stats = (struct lvx_runner_stats){0};
+	memset(r->rows, 0, r->n_rows * sizeof(*r->rows));
 	if (st != LVX_OK)
 		return lvx_fail(err, st, "%s: the first step failed: %s", r->vk->info.name,
 			lvx_status_name(st));
@@ -124,22 +117,22 @@ static bool is_quantised(const struct lvx_model *m)
 	return true;
 }
 
-static enum lvx_status build(
-	struct lvx_runner *r, const struct lvx_runner_params *params, struct lvx_error *err)
+enum lvx_status lvx_runner_build(struct lvx_runner *r, struct lvx_error *err)
 {
-	enum lvx_status st = set_sizes(r, params, err);
+	const struct lvx_runner_params *p = &r->params;
+	enum lvx_status st = set_sizes(r, err);
 	if (st == LVX_OK)
-		st = lvx_vk_create(&r->vk, params->device, params->validation, err);
-	if (st == LVX_OK && params->gpu_kernels)
-		r->vk->is_cpu = false;
-	if (st == LVX_OK && params->plain_products)
-		r->vk->coop = false;
-	r->exact = params->exact;
+		st = lvx_vk_create(&r->vk, p->device, p->validation, err);
+	if (st != LVX_OK)
+		return st;
+	r->vk->is_cpu &= !p->gpu_kernels;
+	r->vk->coop &= !p->plain_products;
+	r->vk->lose = p->lose;
+	r->vk->lose_user = p->lose_user;
+	r->exact = p->exact;
 	/* Quantised weights are coarser than f16; exact ones are for exact results. */
-	if (st == LVX_OK)
-		r->half_cache = !r->vk->is_cpu && is_quantised(r->model);
-	if (st == LVX_OK)
-		st = lvx_runner_pack(r, err);
+	r->half_cache = !r->vk->is_cpu && is_quantised(r->model);
+	st = lvx_runner_pack(r, err);
 	if (st == LVX_OK)
 		st = lvx_runner_buffers(r, err);
 	if (st == LVX_OK)
@@ -147,7 +140,7 @@ static enum lvx_status build(
 	if (st == LVX_OK)
 		st = lvx_runner_sets(r, err);
 	if (st == LVX_OK)
-		st = host_tables(r, params, err);
+		st = host_tables(r, err);
 	return st == LVX_OK ? warm_up(r, err) : st;
 }
 
@@ -159,13 +152,22 @@ enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_mode
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
 	int64_t begin = lvx_now_us();
 	r->model = model;
-	enum lvx_status st = build(r, params, err);
+	r->params = *params;
+	enum lvx_status st = LVX_OK;
+	if (params->device && !(r->params.device = strdup(params->device)))
+		st = lvx_fail(err, LVX_ENOMEM, "out of memory");
+	if (st == LVX_OK)
+		st = lvx_runner_build(r, err);
+	if (st == LVX_OK && params->keep_steps)
+		st = lvx_keep_create(r, err);
 	if (st != LVX_OK) {
 		lvx_runner_destroy(r);
 		return st;
 	}
+	r->info = r->vk->info;
+	r->stats = (struct lvx_runner_stats){0};
 	lvx_log_info("%s on %s: %u rows, %llu MiB, ready in %lld ms", model->info.name,
-		r->vk->info.name, r->n_rows, (unsigned long long)(r->vk->bytes >> 20),
+		r->info.name, r->n_rows, (unsigned long long)(r->vk->bytes >> 20),
 		(long long)(lvx_now_us() - begin) / 1000);
 	*out = r;
 	return LVX_OK;
@@ -185,7 +187,6 @@ static void destroy_vk(struct lvx_runner *r)
 		for (uint32_t t = 0; t < LVX_TILES; t++)
 			vkDestroyPipeline(d, r->linear[f][t], NULL);
 	vkDestroyDescriptorPool(d, r->sets_pool, NULL);
-	vkDestroyFence(d, r->fence, NULL);
 	vkDestroyQueryPool(d, r->queries, NULL);
 	for (uint32_t i = 0; i < r->n_blobs; i++)
 		lvx_vk_buffer_destroy(r->vk, &r->blobs[i]);
@@ -198,10 +199,8 @@ static void destroy_vk(struct lvx_runner *r)
 	lvx_vk_buffer_destroy(r->vk, &r->readback);
 }
 
-void lvx_runner_destroy(struct lvx_runner *r)
+void lvx_runner_unbuild(struct lvx_runner *r)
 {
-	if (!r)
-		return;
 	if (r->vk)
 		destroy_vk(r);
 	lvx_vk_destroy(r->vk);
@@ -219,17 +218,28 @@ void lvx_runner_destroy(struct lvx_runner *r)
 	free(r->seen);
 	free(r->items);
 	free(r->rope_freq);
+	size_t kept = offsetof(struct lvx_runner, vk);
+	memset((char *)r + kept, 0, sizeof(*r) - kept);
+}
+
+void lvx_runner_destroy(struct lvx_runner *r)
+{
+	if (!r)
+		return;
+	lvx_runner_unbuild(r);
+	lvx_keep_destroy(r->keep);
+	free((char *)r->params.device);
 	free(r);
 }
 
 const struct lvx_device_info *lvx_runner_device(const struct lvx_runner *r)
 {
-	return &r->vk->info;
+	return &r->info;
 }
 
 uint64_t lvx_runner_device_bytes(const struct lvx_runner *r)
 {
-	return r->vk->bytes;
+	return r->vk ? r->vk->bytes : 0; /* none: it was lost for good */
 }
 
 uint32_t lvx_runner_max_positions(const struct lvx_runner *r)
@@ -239,27 +249,16 @@ uint32_t lvx_runner_max_positions(const struct lvx_runner *r)
 
 unsigned lvx_runner_validation_errors(const struct lvx_runner *r)
 {
-	return r->vk->validation_errors;
+	return r->past_validation_errors + (r->vk ? r->vk->validation_errors : 0);
 }
 
 void lvx_runner_reset_row(struct lvx_runner *r, uint32_t row)
 {
-	if (row < r->n_rows)
-		r->rows[row] = (struct lvx_row){0};
-}
-
-static VkResult submit(struct lvx_runner *r, VkCommandBuffer cmd)
-{
-	VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
-		.commandBufferCount = 1,
-		.pCommandBuffers = &cmd};
-	VkResult result = vkQueueSubmit(r->vk->queue, 1, &info, r->fence);
-	if (result == VK_SUCCESS)
-		result = vkWaitForFences(r->vk->device, 1, &r->fence, VK_TRUE,
-			(uint64_t)STEP_TIMEOUT_S * 1000000000u);
-	if (result == VK_SUCCESS)
-		result = vkResetFences(r->vk->device, 1, &r->fence);
-	return result;
+	if (row >= r->n_rows)
+		return;
+	r->rows[row] = (struct lvx_row){0};
+	if (r->keep)
+		lvx_keep_reset_row(r->keep, row);
 }
 
 static void read_outputs(struct lvx_runner *r, struct lvx_output *out)
@@ -286,7 +285,7 @@ static void read_outputs(struct lvx_runner *r, struct lvx_output *out)
 	}
 }
 
-enum lvx_status lvx_runner_step(
+enum lvx_status lvx_runner_try_step(
 	struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs, struct lvx_output *out)
 {
 	if (r->lost)
@@ -300,7 +299,7 @@ enum lvx_status lvx_runner_step(
 	st = lvx_runner_command(r, &cmd);
 	if (st != LVX_OK)
 		return st;
-	VkResult result = submit(r, cmd);
+	VkResult result = lvx_vk_run(r->vk, cmd);
 	if (result != VK_SUCCESS) {
 		lvx_log_error("%s: %s", r->vk->info.name, lvx_vk_result_name(result));
 		r->lost = true;
@@ -318,6 +317,22 @@ enum lvx_status lvx_runner_step(
 	return LVX_OK;
 }
 
+enum lvx_status lvx_runner_step(
+	struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs, struct lvx_output *out)
+{
+	if (r->gone)
+		return LVX_EDEVICE;
+	enum lvx_status st = lvx_runner_try_step(r, runs, n_runs, out);
+	for (int i = 0; st == LVX_EDEVICE && r->keep && i < LOSSES_MAX; i++)
+		if (lvx_keep_recover(r) == LVX_OK)
+			st = lvx_runner_try_step(r, runs, n_runs, out);
+		else
+			break;
+	if (st == LVX_OK && r->keep)
+		lvx_keep_took(r, runs, n_runs);
+	return st;
+}
+
 enum lvx_status lvx_runner_read_logits(
 	struct lvx_runner *r, uint32_t run, uint32_t lane, float *logits)
 {
@@ -329,8 +344,9 @@ enum lvx_status lvx_runner_read_logits(
 	if (item == UINT32_MAX)
 		return LVX_EINVAL;
 	VkDeviceSize bytes = (VkDeviceSize)c->vocab * sizeof(float);
-	return lvx_vk_download(
-		r->vk, &r->scratch, r->v.logits.offset + item * bytes, logits, bytes, NULL);
+	struct lvx_vk_piece piece = {
+		&r->scratch, r->v.logits.offset + item * bytes, bytes, logits};
+	return lvx_vk_read(r->vk, &piece, 1, NULL);
 }
 
 uint32_t lvx_runner_marks(struct lvx_runner *r, const struct lvx_runner_mark **out)

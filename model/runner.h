@@ -30,6 +30,13 @@ struct lvx_device_info {
 /* Returns how many devices there are (at most max are filled), best first, or -1. */
 int lvx_runner_list_devices(struct lvx_device_info *out, int max, struct lvx_error *err);
 
+/* For tests: how a submission to the device fails. */
+enum lvx_loss {
+	LVX_LOSS_NONE,
+	LVX_LOSS_BEFORE, /* the device has done nothing of it */
+	LVX_LOSS_AFTER,  /* all of it */
+};
+
 struct lvx_runner_params {
 	const char *device;     /* NULL: the best; an index of the list, or part of a name */
 	uint32_t n_rows;        /* cache rows, 1..256 */
@@ -40,6 +47,15 @@ struct lvx_runner_params {
 	bool plain_products;    /* no cooperative matrices: to compare */
 	bool exact;             /* also on GPUs no result depends on the other rows of a batch: many
 				 * positions then do not go through f16 (slower) */
+	/*
+	 * A lost device is opened anew and every row goes on as if nothing had been: the host
+	 * keeps a copy of each row's state that is at most so many steps old, and the runs
+	 * since. 0: nothing is kept, a lost device is the end. A row costs as many bytes
+	 * on the host as on the device, and its runs.
+	 */
+	uint32_t keep_steps;
+	enum lvx_loss (*lose)(void *user); /* tests: asked before each submission */
+	void *lose_user;
 };
 
 enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_model *model,
@@ -84,7 +100,8 @@ void lvx_runner_reset_row(struct lvx_runner *runner, uint32_t row);
  * its keys are computed anew for that position, and nothing else changes in the row.
  * LVX_EINVAL: a run breaks these rules;
  * LVX_ELIMIT: more than max_positions. Then no row has changed.
- * LVX_EDEVICE: the device is lost; the runner can only be destroyed.
+ * LVX_EDEVICE: the device is lost, and with `keep_steps` it could not be opened
+ * again within some seconds; the runner can only be destroyed.
  */
 enum lvx_status lvx_runner_step(struct lvx_runner *runner, const struct lvx_run *runs,
 	uint32_t n_runs, struct lvx_output *out);
@@ -108,6 +125,7 @@ uint32_t lvx_runner_marks(struct lvx_runner *runner, const struct lvx_runner_mar
 
 struct lvx_runner_stats {
 	uint64_t steps, positions, slots, pictures;
+	uint64_t recoveries; /* devices that were lost and opened again */
 	int64_t busy_us; /* time in step */
 	int64_t last_step_us;
 };

@@ -162,7 +162,7 @@ static enum lvx_status finish_blob(struct lvx_runner *r, struct blob *blob, stru
 	if (st != LVX_OK)
 		return st;
 	r->n_blobs++;
-	st = lvx_vk_upload(r->vk, b, blob->data, blob->len, err);
+	st = lvx_vk_write(r->vk, &(struct lvx_vk_piece){b, 0, blob->len, blob->data}, 1, err);
 	if (layer) {
 		struct lvx_view *views[] = {&layer->norm1, &layer->norm2, &layer->q_norm,
 			&layer->k_norm, &layer->router_bias};

@@ -2,7 +2,8 @@
 /*
  * Inside the runner only. runner.c: life and steps; runner_pack.c: weights as
  * the kernels read them; runner_plan.c: the graph as dispatches;
- * runner_record.c: command buffers; runner_batch.c: rows and what a batch uploads.
+ * runner_record.c: command buffers; runner_batch.c: rows and what a batch uploads;
+ * runner_keep.c: what the host keeps, and a lost device.
  */
 #ifndef LVX_MODEL_RUNNER_PRIV_H
 #define LVX_MODEL_RUNNER_PRIV_H
@@ -100,8 +101,18 @@ struct lvx_layer_sets {
 		expert_down_direct;
 };
 
+struct lvx_keep; /* runner_keep.c */
+
 struct lvx_runner {
 	const struct lvx_model *model; /* borrowed */
+	struct lvx_runner_params params; /* its device: owned */
+	struct lvx_device_info info;     /* of the first device; never changes */
+	struct lvx_runner_stats stats;
+	struct lvx_keep *keep; /* NULL without keep_steps */
+	unsigned past_validation_errors; /* of devices that were lost */
+	bool gone;                       /* lost, and did not come back */
+
+	/* From here on all belongs to one device and is made anew with another. */
 	struct lvx_vk *vk;
 	uint32_t n_rows, max_positions, max_items;
 	uint32_t key_cap;       /* keys of a row */
@@ -142,7 +153,6 @@ struct lvx_runner {
 		VkDescriptorSet audio, lanes_in, image, embed, final, lanes_out, vocab, argmax;
 	} s;
 	struct lvx_recorded recorded[LVX_SHAPES];
-	VkFence fence;
 	VkQueryPool queries;       /* with `profile` */
 	struct lvx_recorded *last; /* of the last step */
 	struct lvx_runner_mark *marks;
@@ -158,7 +168,6 @@ struct lvx_runner {
 	struct lvx_shape shape;
 	bool lost;
 	uint64_t step;
-	struct lvx_runner_stats stats;
 };
 
 /* Positions that a work group of a product takes. */
@@ -190,6 +199,22 @@ enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err);
 enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out);
 /* runner_batch.c: checks the runs, fills the upload buffer, r->shape and r->next. */
 enum lvx_status lvx_runner_fill(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs);
+
+/* runner.c */
+enum lvx_status lvx_runner_build(struct lvx_runner *r, struct lvx_error *err);
+void lvx_runner_unbuild(struct lvx_runner *r); /* of a zeroed one too */
+/* One batch on the device that there is. */
+enum lvx_status lvx_runner_try_step(struct lvx_runner *r, const struct lvx_run *runs,
+	uint32_t n_runs, struct lvx_output *out);
+
+/* runner_keep.c */
+enum lvx_status lvx_keep_create(struct lvx_runner *r, struct lvx_error *err);
+void lvx_keep_destroy(struct lvx_keep *keep); /* NULL is fine */
+void lvx_keep_reset_row(struct lvx_keep *keep, uint32_t row);
+/* These runs are done. */
+void lvx_keep_took(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs);
+/* Opens the device again and brings every row to where it was. */
+enum lvx_status lvx_keep_recover(struct lvx_runner *r);
 
 static inline void *lvx_mapped(const struct lvx_vk_buffer *buffer, const struct lvx_view *view)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { DEVICES_MAX = 32, SUBGROUP_MIN = 8 };
+enum { DEVICES_MAX = 32, SUBGROUP_MIN = 8, RUN_TIMEOUT_S = 120 };
 
 #define NO_DEVICE                                                                                  \
 	"no Vulkan device was found; install a driver (on a plain CPU: mesa-vulkan-drivers)"
@@ -355,11 +355,14 @@ static enum lvx_status create_layouts(struct lvx_vk *vk, struct lvx_error *err)
 	VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
 		.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
 		.queueFamilyIndex = vk->family};
+	VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
 	VkResult r = vkCreateDescriptorSetLayout(vk->device, &set, NULL, &vk->set_layout);
 	if (r == VK_SUCCESS)
 		r = vkCreatePipelineLayout(vk->device, &layout, NULL, &vk->layout);
 	if (r == VK_SUCCESS)
 		r = vkCreateCommandPool(vk->device, &pool, NULL, &vk->pool);
+	if (r == VK_SUCCESS)
+		r = vkCreateFence(vk->device, &fence, NULL, &vk->fence);
 	if (r != VK_SUCCESS)
 		return lvx_fail(
 			err, lvx_vk_status(r), "%s: %s", vk->info.name, lvx_vk_result_name(r));
@@ -419,6 +422,8 @@ void lvx_vk_destroy(struct lvx_vk *vk)
 	if (vk->device) {
 		vkDeviceWaitIdle(vk->device);
 		lvx_vk_cache_save(vk);
+		lvx_vk_buffer_destroy(vk, &vk->staging);
+		vkDestroyFence(vk->device, vk->fence, NULL);
 		vkDestroyPipelineCache(vk->device, vk->cache, NULL);
 		vkDestroyCommandPool(vk->device, vk->pool, NULL);
 		vkDestroyPipelineLayout(vk->device, vk->layout, NULL);
@@ -435,6 +440,23 @@ void lvx_vk_destroy(struct lvx_vk *vk)
 	if (vk->instance)
 		vkDestroyInstance(vk->instance, NULL);
 	free(vk);
+}
+
+VkResult lvx_vk_run(struct lvx_vk *vk, VkCommandBuffer cmd)
+{
+	VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+		.commandBufferCount = 1,
+		.pCommandBuffers = &cmd};
+	enum lvx_loss loss = vk->lose ? vk->lose(vk->lose_user) : LVX_LOSS_NONE;
+	if (loss == LVX_LOSS_BEFORE)
+		return VK_ERROR_DEVICE_LOST;
+	VkResult r = vkQueueSubmit(vk->queue, 1, &info, vk->fence);
+	if (r == VK_SUCCESS)
+		r = vkWaitForFences(
+			vk->device, 1, &vk->fence, VK_TRUE, RUN_TIMEOUT_S * 1000000000ull);
+	if (r == VK_SUCCESS)
+		r = vkResetFences(vk->device, 1, &vk->fence);
+	return loss == LVX_LOSS_AFTER ? VK_ERROR_DEVICE_LOST : r;
 }
 
 enum lvx_status lvx_vk_pipeline(struct lvx_vk *vk, VkPipeline *out, const uint32_t *code,

@@ -17,6 +17,19 @@ enum {
 	LVX_VK_SPEC_MAX = 8,
 };
 
+enum lvx_vk_memory {
+	LVX_VK_DEVICE,   /* the device's own; mapped only where the host shares it */
+	LVX_VK_UPLOAD,   /* written by the host, read by the device; mapped */
+	LVX_VK_READBACK, /* the other way round; mapped */
+};
+
+struct lvx_vk_buffer {
+	VkBuffer buffer;
+	VkDeviceMemory memory;
+	VkDeviceSize size;
+	void *map;
+};
+
 struct lvx_vk {
 	VkInstance instance;
 	VkDebugUtilsMessengerEXT messenger;
@@ -33,24 +46,15 @@ struct lvx_vk {
 	VkDescriptorSetLayout set_layout;
 	VkPipelineLayout layout;
 	VkCommandPool pool;
+	VkFence fence;
 	struct lvx_device_info info;
+	enum lvx_loss (*lose)(void *user); /* of the runner's parameters */
+	void *lose_user;
 	bool is_cpu;
 	bool coop; /* cooperative matrices of f16, 16 x 16 x 16, in subgroups of 32 */
 	uint64_t bytes;             /* allocated on the device */
 	unsigned validation_errors; /* messages of the validation layer */
-};
-
-enum lvx_vk_memory {
-	LVX_VK_DEVICE,   /* the device's own; mapped only where the host shares it */
-	LVX_VK_UPLOAD,   /* written by the host, read by the device; mapped */
-	LVX_VK_READBACK, /* the other way round; mapped */
-};
-
-struct lvx_vk_buffer {
-	VkBuffer buffer;
-	VkDeviceMemory memory;
-	VkDeviceSize size;
-	void *map;
+	struct lvx_vk_buffer staging; /* made when it is first needed */
 };
 
 /* What a device is opened with beyond plain Vulkan 1.2; every kernel keeps to it
@@ -70,13 +74,22 @@ void lvx_vk_destroy(struct lvx_vk *vk); /* also writes the pipeline cache */
 enum lvx_status lvx_vk_buffer_create(struct lvx_vk *vk, struct lvx_vk_buffer *out,
 	VkDeviceSize size, enum lvx_vk_memory kind, const char *what, struct lvx_error *err);
 void lvx_vk_buffer_destroy(struct lvx_vk *vk, struct lvx_vk_buffer *buffer); /* zeroed is fine */
-/* Copies into a device buffer, through a staging buffer where it isn't mapped. */
-enum lvx_status lvx_vk_upload(struct lvx_vk *vk, struct lvx_vk_buffer *buffer, const void *data,
-	VkDeviceSize size, struct lvx_error *err);
+/* A part of a device buffer, and its place on the host. */
+struct lvx_vk_piece {
+	const struct lvx_vk_buffer *buffer;
+	VkDeviceSize offset, size;
+	void *host;
+};
+/* Copies to or from a device's memory, all pieces together; the device has done all before. A
+ * failed read may have written some of them. */
+enum lvx_status lvx_vk_read(struct lvx_vk *vk, const struct lvx_vk_piece *pieces, uint32_t n,
+	struct lvx_error *err);
+enum lvx_status lvx_vk_write(struct lvx_vk *vk, const struct lvx_vk_piece *pieces, uint32_t n,
+	struct lvx_error *err);
 enum lvx_status lvx_vk_zero(struct lvx_vk *vk, struct lvx_vk_buffer *buffer, struct lvx_error *err);
-/* Copies back to host memory; slow. */
-enum lvx_status lvx_vk_download(struct lvx_vk *vk, const struct lvx_vk_buffer *buffer,
-	VkDeviceSize offset, void *data, VkDeviceSize size, struct lvx_error *err);
+
+/* Submits, and waits until it is done. */
+VkResult lvx_vk_run(struct lvx_vk *vk, VkCommandBuffer cmd);
 
 /* spec: values of constants 0, 1, ... */
 enum lvx_status lvx_vk_pipeline(struct lvx_vk *vk, VkPipeline *out, const uint32_t *code,

@@ -83,87 +83,132 @@ void lvx_vk_buffer_destroy(struct lvx_vk *vk, struct lvx_vk_buffer *b)
 	*b = (struct lvx_vk_buffer){0};
 }
 
-struct transfer {
-	VkBuffer from, to;
-	VkBufferCopy region; /* size 0: fill `to` with zeros */
-};
+/* ---- copies ---- */
 
-/* Runs one copy or fill and waits. */
-static VkResult run(struct lvx_vk *vk, const struct transfer *t)
+static VkResult begin(struct lvx_vk *vk, VkCommandBuffer *cmd)
 {
-	VkCommandBuffer cmd;
 	VkCommandBufferAllocateInfo alloc = {
 		.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
 		.commandPool = vk->pool,
 		.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
 		.commandBufferCount = 1};
-	VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+	VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
 		.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-	VkResult r = vkAllocateCommandBuffers(vk->device, &alloc, &cmd);
-	if (r != VK_SUCCESS)
-		return r;
-	r = vkBeginCommandBuffer(cmd, &begin);
-	if (r == VK_SUCCESS && t->region.size)
-		vkCmdCopyBuffer(cmd, t->from, t->to, 1, &t->region);
-	else if (r == VK_SUCCESS)
-		vkCmdFillBuffer(cmd, t->to, 0, VK_WHOLE_SIZE, 0);
+	VkResult r = vkAllocateCommandBuffers(vk->device, &alloc, cmd);
+	return r == VK_SUCCESS ? vkBeginCommandBuffer(*cmd, &info) : r;
+}
+
+/* What is copied was written before, by whatever; whatever comes next sees the copy. */
+static void barrier(VkCommandBuffer cmd)
+{
+	VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+		.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
+		.dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT};
+	vkCmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
+		VK_PIPELINE_STAGE_ALL_COMMANDS_BIT | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &b, 0, NULL,
+		0, NULL);
+}
+
+static VkResult finish(struct lvx_vk *vk, VkCommandBuffer cmd, VkResult r)
+{
 	if (r == VK_SUCCESS)
 		r = vkEndCommandBuffer(cmd);
-	VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
-		.commandBufferCount = 1,
-		.pCommandBuffers = &cmd};
 	if (r == VK_SUCCESS)
-		r = vkQueueSubmit(vk->queue, 1, &submit, VK_NULL_HANDLE);
-	if (r == VK_SUCCESS)
-		r = vkQueueWaitIdle(vk->queue);
-	vkFreeCommandBuffers(vk->device, vk->pool, 1, &cmd);
+		r = lvx_vk_run(vk, cmd);
+	if (cmd)
+		vkFreeCommandBuffers(vk->device, vk->pool, 1, &cmd);
 	return r;
 }
 
-static enum lvx_status copy_failed(struct lvx_vk *vk, VkResult r, struct lvx_error *err)
+/* A load of the staging buffer: from piece *i on, *at bytes of which are done. */
+static VkResult copy_load(
+	struct lvx_vk *vk, const struct lvx_vk_piece *pieces, uint32_t n, bool to_host, uint32_t *i,
+	VkDeviceSize *at)
 {
-	return lvx_fail(
-		err, lvx_vk_status(r), "%s: copying: %s", vk->info.name, lvx_vk_result_name(r));
+	VkCommandBuffer cmd = VK_NULL_HANDLE;
+	VkDeviceSize used = 0, from = *at;
+	uint32_t first = *i;
+	VkResult r = begin(vk, &cmd);
+	if (r == VK_SUCCESS)
+		barrier(cmd);
+	while (r == VK_SUCCESS && *i < n && used < STAGING_BYTES) {
+		const struct lvx_vk_piece *p = &pieces[*i];
+		VkDeviceSize left = p->size - *at, room = STAGING_BYTES - used;
+		VkBufferCopy c = {p->offset + *at, used, left < room ? left : room};
+		if (to_host) {
+			vkCmdCopyBuffer(cmd, p->buffer->buffer, vk->staging.buffer, 1, &c);
+		} else {
+			memcpy((char *)vk->staging.map + used, (char *)p->host + *at, c.size);
+			c.srcOffset = used, c.dstOffset = p->offset + *at;
+			vkCmdCopyBuffer(cmd, vk->staging.buffer, p->buffer->buffer, 1, &c);
+		}
+		used += c.size;
+		*at += c.size;
+		if (*at == p->size)
+			++*i, *at = 0;
+	}
+	if (r == VK_SUCCESS)
+		barrier(cmd);
+	r = finish(vk, cmd, r);
+	for (VkDeviceSize done = 0; r == VK_SUCCESS && to_host && done < used; first++, from = 0) {
+		VkDeviceSize left = pieces[first].size - from, rest = used - done;
+		VkDeviceSize size = left < rest ? left : rest;
+		memcpy((char *)pieces[first].host + from, (char *)vk->staging.map + done, size);
+		done += size;
+	}
+	return r;
 }
 
-enum lvx_status lvx_vk_upload(struct lvx_vk *vk, struct lvx_vk_buffer *b, const void *data,
-	VkDeviceSize size, struct lvx_error *err)
+static enum lvx_status copy(struct lvx_vk *vk, const struct lvx_vk_piece *pieces, uint32_t n,
+	bool to_host, struct lvx_error *err)
 {
-	if (b->map) {
-		memcpy(b->map, data, size);
+	enum lvx_status st = LVX_OK;
+	VkResult r = VK_SUCCESS;
+	if (vk->is_cpu) { /* its memory is ours */
+		for (uint32_t i = 0; i < n; i++) {
+			char *device = (char *)pieces[i].buffer->map + pieces[i].offset;
+			memcpy(to_host ? pieces[i].host : device, to_host ? device : pieces[i].host,
+				pieces[i].size);
+		}
 		return LVX_OK;
 	}
-	struct lvx_vk_buffer staging;
-	enum lvx_status st =
-		lvx_vk_buffer_create(vk, &staging, STAGING_BYTES, LVX_VK_UPLOAD, "staging", err);
+	if (!vk->staging.buffer)
+		st = lvx_vk_buffer_create(
+			vk, &vk->staging, STAGING_BYTES, LVX_VK_READBACK, "staging", err);
 	if (st != LVX_OK)
 		return st;
-	VkResult r = VK_SUCCESS;
-	for (VkDeviceSize at = 0; at < size && r == VK_SUCCESS; at += STAGING_BYTES) {
-		VkDeviceSize n = size - at < STAGING_BYTES ? size - at : STAGING_BYTES;
-		memcpy(staging.map, (const char *)data + at, n);
-		r = run(vk, &(struct transfer){staging.buffer, b->buffer, {0, at, n}});
-	}
-	lvx_vk_buffer_destroy(vk, &staging);
-	return r == VK_SUCCESS ? LVX_OK : copy_failed(vk, r, err);
+	uint32_t i = 0;
+	VkDeviceSize at = 0;
+	while (i < n && r == VK_SUCCESS)
+		r = copy_load(vk, pieces, n, to_host, &i, &at);
+	return r == VK_SUCCESS ? LVX_OK
+			       : lvx_fail(err, lvx_vk_status(r), "%s: copying: %s", vk->info.name,
+					 lvx_vk_result_name(r));
+}
+
+enum lvx_status lvx_vk_read(struct lvx_vk *vk, const struct lvx_vk_piece *pieces, uint32_t n,
+	struct lvx_error *err)
+{
+	return copy(vk, pieces, n, true, err);
+}
+
+enum lvx_status lvx_vk_write(struct lvx_vk *vk, const struct lvx_vk_piece *pieces, uint32_t n,
+	struct lvx_error *err)
+{
+	return copy(vk, pieces, n, false, err);
 }
 
 enum lvx_status lvx_vk_zero(struct lvx_vk *vk, struct lvx_vk_buffer *b, struct lvx_error *err)
 {
-	VkResult r = run(vk, &(struct transfer){.to = b->buffer});
-	return r == VK_SUCCESS ? LVX_OK : copy_failed(vk, r, err);
-}
-
-enum lvx_status lvx_vk_download(struct lvx_vk *vk, const struct lvx_vk_buffer *b,
-	VkDeviceSize offset, void *data, VkDeviceSize size, struct lvx_error *err)
-{
-	struct lvx_vk_buffer back;
-	enum lvx_status st = lvx_vk_buffer_create(vk, &back, size, LVX_VK_READBACK, "reading", err);
-	if (st != LVX_OK)
-		return st;
-	VkResult r = run(vk, &(struct transfer){b->buffer, back.buffer, {offset, 0, size}});
-	if (r == VK_SUCCESS)
-		memcpy(data, back.map, size);
-	lvx_vk_buffer_destroy(vk, &back);
-	return r == VK_SUCCESS ? LVX_OK : copy_failed(vk, r, err);
+	VkCommandBuffer cmd = VK_NULL_HANDLE;
+	VkResult r = begin(vk, &cmd);
+	if (r == VK_SUCCESS) {
+		barrier(cmd);
+		vkCmdFillBuffer(cmd, b->buffer, 0, VK_WHOLE_SIZE, 0);
+		barrier(cmd);
+	}
+	r = finish(vk, cmd, r);
+	return r == VK_SUCCESS ? LVX_OK
+			       : lvx_fail(err, lvx_vk_status(r), "%s: clearing: %s", vk->info.name,
+					 lvx_vk_result_name(r));
 }

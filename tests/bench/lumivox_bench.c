@@ -28,6 +28,7 @@ static const char usage[] =
 	"  --pcm FILE        s16le mono: the sound that is heard (else noise)\n"
 	"  --mel             make the features from PCM in every tick\n"
 	"  --no-ceilings --no-held --no-batches   leave that part out\n"
+	"  --keep N          the host keeps the rows for a lost device, copies at most N ticks old (0)\n"
 	"  --exact, --plain, --gpu-kernels        the runner's parameters of these names\n"
 	"  --profile         time of each operation at batch 1 and with all rows\n"
 	"  --trace FILE      the same as a Chrome/Perfetto trace\n"
@@ -38,7 +39,7 @@ struct options {
 	const char *shape, *model, *lanes, *pcm, *trace, *peer, *write;
 	char *devices[DEVICES_MAX];
 	int n_devices;
-	uint32_t rows, streams, seconds;
+	uint32_t rows, streams, seconds, keep;
 	bool pictures, mel, no_ceilings, no_held, no_batches, exact, plain, gpu_kernels, profile;
 };
 
@@ -340,6 +341,7 @@ static void *open_worker(void *arg)
 	struct lvx_load_params p = {.model = w->b->model,
 		.runner = {.device = w->device,
 			.n_rows = o->rows,
+			.keep_steps = o->keep,
 			.profile = o->profile || o->trace,
 			.exact = o->exact,
 			.plain_products = o->plain,
@@ -417,13 +419,14 @@ fail:
 
 int main(int argc, char **argv)
 {
-	enum { SHAPE = 256, MODEL, DEVICE, ROWS, STREAMS, SECONDS, LANES, PCM, TRACE, PEER, WRITE };
+	enum { SHAPE = 256, MODEL, DEVICE, ROWS, STREAMS, SECONDS, LANES, PCM, TRACE, PEER, WRITE,
+		KEEP };
 	struct options o = {.rows = 16, .seconds = 60};
 	int flags[9] = {0}, c;
 	const struct option list[] = {{"shape", 1, NULL, SHAPE}, {"model", 1, NULL, MODEL},
 		{"device", 1, NULL, DEVICE}, {"rows", 1, NULL, ROWS}, {"streams", 1, NULL, STREAMS},
 		{"seconds", 1, NULL, SECONDS}, {"lanes", 1, NULL, LANES}, {"pcm", 1, NULL, PCM},
-		{"trace", 1, NULL, TRACE}, {"peer", 1, NULL, PEER}, {"write", 1, NULL, WRITE},
+		{"trace", 1, NULL, TRACE}, {"peer", 1, NULL, PEER}, {"write", 1, NULL, WRITE}, {"keep", 1, NULL, KEEP},
 		{"pictures", 0, &flags[0], 1}, {"mel", 0, &flags[1], 1},
 		{"no-ceilings", 0, &flags[2], 1}, {"no-held", 0, &flags[3], 1},
 		{"no-batches", 0, &flags[4], 1}, {"exact", 0, &flags[5], 1},
@@ -456,6 +459,9 @@ int main(int argc, char **argv)
 			break;
 		case LANES:
 			o.lanes = optarg;
+			break;
+		case KEEP:
+			o.keep = (uint32_t)strtoul(optarg, NULL, 10);
 			break;
 		case PCM:
 			o.pcm = optarg;
