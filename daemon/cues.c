@@ -213,6 +213,11 @@ bool lvx_cues_pending(const struct lvx_cues *c)
 	return c->n > 0 || c->held;
 }
 
+int64_t lvx_cues_begin_us(const struct lvx_cues *c)
+{
+	return c->held ? c->held_start_us : c->n > 0 ? c->words[0].start_us : INT64_MAX;
+}
+
 /* ---- as text ---- */
 
 static void add_time(struct lvx_text *t, int64_t us, char point)

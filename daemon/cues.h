@@ -42,6 +42,7 @@ void lvx_cues_finish(struct lvx_cues *c); /* sends what is left */
  * A word that comes all the same begins after the cues that were handed out. */
 void lvx_cues_time(struct lvx_cues *c, int64_t now_us);
 bool lvx_cues_pending(const struct lvx_cues *c); /* is there anything not handed out yet? */
+int64_t lvx_cues_begin_us(const struct lvx_cues *c); /* where that begins; INT64_MAX: nowhere */
 
 /* One cue of a SubRip file (numbers begin at 1), and of a WebVTT file (which begins with
  * "WEBVTT\n\n"), with the blank line after it. */

@@ -170,6 +170,10 @@ void lvx_hub_unwatch(struct lvx_hub_stream *s, const struct lvx_hub_reader *read
 /* What a further row makes; language: NULL unknown. */
 uint32_t lvx_hub_further_lane(const struct lvx_model_info *model, uint32_t index);
 const char *lvx_hub_further_language(const struct lvx_model_info *model, uint32_t index);
+/* What the events' lane (struct lvx_hub_event) is; *language: NULL unknown. False: there is none.
+ * Any thread. */
+bool lvx_hub_lane(const struct lvx_hub_stream *s, uint32_t lane, const char **name,
+	const char **language);
 /* The seq of the oldest event that is kept, and of the next that will be made. */
 void lvx_hub_range(struct lvx_hub_stream *s, uint64_t *oldest, uint64_t *next);
 /* The next event that the reader wants, referenced. LVX_AGAIN: none yet. LVX_END: none any

@@ -69,6 +69,23 @@ static const char *language(const struct lvx_hub_stream *s, const struct lvx_lan
 						       : NULL);
 }
 
+bool lvx_hub_lane(const struct lvx_hub_stream *s, uint32_t lane, const char **name,
+	const char **language_out)
+{
+	const struct lvx_model_info *model = lvx_engine_model(s->hub->params.engine);
+	bool further = lane >= LVX_LANES_MAX;
+	uint32_t index = lane - (further ? LVX_LANES_MAX : 0);
+	if (lane >= LVX_HUB_LANES)
+		return false;
+	uint32_t own = further ? lvx_hub_further_lane(model, index) : lane;
+	if (own >= model->n_lanes)
+		return false;
+	*name = model->lanes[own].name;
+	*language_out = further ? lvx_hub_further_language(model, index)
+				: language(s, &model->lanes[own]);
+	return true;
+}
+
 /* f: the further row that says it, or NULL. */
 static void append_text(struct lvx_hub_stream *s, struct further *f, const struct lvx_event *e,
 	int64_t latency_us)

@@ -114,6 +114,15 @@ const struct lvx_option lvx_options[] = {
 	{"out-cc3", FLAG | DAEMON | STREAM, STRING, S(out_cc3), 0, 0, "LANE[:MODE]",
 		"what CC3 shows (translation:pop)"},
 
+	{"hls", FLAG | DAEMON | STREAM, STRING, S(hls), 0, 0, "DIR",
+		"write HLS with live subtitles into DIR/STREAM/master.m3u8"},
+	{"hls-segment", FLAG | DAEMON | STREAM, NUMBER, S(hls_segment_s), 1, 30, "SEC",
+		"length of its segments, at least; they begin with key frames (4)"},
+	{"hls-window", FLAG | DAEMON | STREAM, NUMBER, S(hls_window_s), 0, 86400, "SEC",
+		"how much of the stream its playlists have (60); 0: all"},
+	{"hls-hold", FLAG | DAEMON | STREAM, SECONDS, S(hls_hold_s), 0, LVX_HOLD_MAX_S, "SEC",
+		"text is SEC seconds late there, within which it can be corrected (0)"},
+
 	{"list-devices", FLAG, ACTION, LVX_ACTION_LIST_DEVICES, 0, 0, NULL,
 		"list compute devices and microphones"},
 	{"list-compute", FLAG, ACTION, LVX_ACTION_LIST_COMPUTE, 0, 0, NULL, "list compute devices"},
@@ -240,7 +249,10 @@ static void init_stream(struct lvx_stream_settings *s)
 		.delay_ms = -1,
 		.record_roll_min = -1,
 		.out_delay_ms = -1,
+		.hls_segment_s = -1,
+		.hls_window_s = -1,
 		.record_hold_s = -1,
+		.hls_hold_s = -1,
 		.stall_s = -1,
 		.give_up_s = -1};
 }
@@ -260,6 +272,7 @@ static void finish_stream(struct lvx_stream_settings *s)
 	free(s->out);
 	free(s->out_cc1);
 	free(s->out_cc3);
+	free(s->hls);
 }
 
 struct lvx_stream_settings *lvx_settings_find(struct lvx_settings *s, const char *id)
@@ -363,6 +376,10 @@ struct lvx_stream_settings lvx_settings_resolved(
 	r.out_cc3 = r.out_cc3 ? r.out_cc3 : d->out_cc3;
 	r.out_delay_ms = r.out_delay_ms >= 0 ? r.out_delay_ms : d->out_delay_ms;
 	r.record_hold_s = r.record_hold_s >= 0 ? r.record_hold_s : d->record_hold_s;
+	r.hls = r.hls ? r.hls : d->hls;
+	r.hls_segment_s = r.hls_segment_s >= 0 ? r.hls_segment_s : d->hls_segment_s;
+	r.hls_window_s = r.hls_window_s >= 0 ? r.hls_window_s : d->hls_window_s;
+	r.hls_hold_s = r.hls_hold_s >= 0 ? r.hls_hold_s : d->hls_hold_s;
 	return r;
 }
 

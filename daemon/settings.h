@@ -24,14 +24,16 @@ struct lvx_stream_settings {
 	char *glossary; /* a file; "": none */
 	char *record, *record_formats; /* record: a folder; "" or NULL: none */
 	char *out, *out_cc1, *out_cc3; /* out: a list of URLs */
+	char *hls;                     /* a folder; "" or NULL: none */
 	int channel;                   /* -1: all */
 	int pace;                      /* 0 clock, 1 max */
 	int live;                      /* 0, 1 */
 	int delay_ms;
 	int record_roll_min;           /* 0: never */
 	int out_delay_ms;
+	int hls_segment_s, hls_window_s; /* window 0: all is kept */
 	double stall_s, give_up_s;
-	double record_hold_s; /* 0: none */
+	double record_hold_s, hls_hold_s; /* 0: none */
 };
 
 enum lvx_action {

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/uri.h"
+#include "daemon/outputs/mux_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -173,28 +174,12 @@ static void set_language(AVStream *stream, const char *language)
 		av_dict_set(&stream->metadata, "language", code, 0);
 }
 
-static enum lvx_status add_track(
-	struct lvx_mux *m, size_t index, const struct lvx_mux_track *t, struct lvx_error *err)
+enum lvx_status lvx_mux_describe(AVStream *s, const struct lvx_mux_track *t, struct lvx_error *err)
 {
 	const AVCodecDescriptor *codec = avcodec_descriptor_get_by_name(t->format->codec);
-	const AVOutputFormat *o = m->format->oformat;
-	bool flv = strcmp(o->name, "flv") == 0;
-	if (flv && t->media == LVX_UNIT_AUDIO)
-		for (unsigned i = 0; i < m->format->nb_streams; i++)
-			if (m->format->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_AUDIO)
-				return LVX_OK;
-	/* FFmpeg 5.1 lets it in, and receivers do not know what it is. */
-	bool hevc = codec && codec->id == AV_CODEC_ID_HEVC;
-	if (!codec || (flv && hevc) ||
-		avformat_query_codec(o, codec->id, FF_COMPLIANCE_NORMAL) == 0)
-		return lvx_fail(err, LVX_EUNSUPPORTED, "%s: %s does not carry %s", m->name,
-			flv                           ? "RTMP and FLV"
-			: strcmp(o->name, "mp4") == 0 ? "MP4"
-						      : "MPEG-TS",
-			t->format->codec);
-	AVStream *s = avformat_new_stream(m->format, NULL);
-	if (!s)
-		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	if (!codec)
+		return lvx_fail(
+			err, LVX_EUNSUPPORTED, "there is no codec '%s'", t->format->codec);
 	AVCodecParameters *p = s->codecpar;
 	p->codec_id = codec->id;
 	p->codec_type = codec->type;
@@ -218,8 +203,33 @@ static enum lvx_status add_track(
 	if (t->role == LVX_UNIT_DESCRIBES_VIDEO)
 		s->disposition = AV_DISPOSITION_VISUAL_IMPAIRED | AV_DISPOSITION_DESCRIPTIONS;
 	set_language(s, t->language);
-	m->stream[index] = s->index;
 	return LVX_OK;
+}
+
+static enum lvx_status add_track(
+	struct lvx_mux *m, size_t index, const struct lvx_mux_track *t, struct lvx_error *err)
+{
+	const AVCodecDescriptor *codec = avcodec_descriptor_get_by_name(t->format->codec);
+	const AVOutputFormat *o = m->format->oformat;
+	bool flv = strcmp(o->name, "flv") == 0;
+	if (flv && t->media == LVX_UNIT_AUDIO)
+		for (unsigned i = 0; i < m->format->nb_streams; i++)
+			if (m->format->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_AUDIO)
+				return LVX_OK;
+	/* FFmpeg 5.1 lets it in, and receivers do not know what it is. */
+	bool hevc = codec && codec->id == AV_CODEC_ID_HEVC;
+	if (!codec || (flv && hevc) ||
+		avformat_query_codec(o, codec->id, FF_COMPLIANCE_NORMAL) == 0)
+		return lvx_fail(err, LVX_EUNSUPPORTED, "%s: %s does not carry %s", m->name,
+			flv                           ? "RTMP and FLV"
+			: strcmp(o->name, "mp4") == 0 ? "MP4"
+						      : "MPEG-TS",
+			t->format->codec);
+	AVStream *s = avformat_new_stream(m->format, NULL);
+	if (!s)
+		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	m->stream[index] = s->index;
+	return lvx_mux_describe(s, t, err);
 }
 
 static enum lvx_status write_header(struct lvx_mux *m, const char *service, struct lvx_error *err)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/outputs/broadcast.h"
+#include "daemon/outputs/hls.h"
 #include "daemon/outputs/outlet.h"
 
 #include <inttypes.h>
@@ -17,6 +18,7 @@ enum { TICK_US = 50000, UNITS_AT_ONCE = 256 };
 
 static const struct lvx_outlet_kind *const kinds[] = {
 	&lvx_outlet_broadcast,
+	&lvx_outlet_hls,
 	NULL,
 };
 
