@@ -17,7 +17,7 @@ enum {
 	QUEUE_BYTES_MAX = 256 << 20,
 	/* Where nobody waits, units may as well wait for all that will be said about them. */
 	UNHURRIED_US = 3600000, /* over the stream's delay */
-	BEGIN_US = 2000000, /* so long are tracks waited for of which nothing has come */
+	BEGIN_US = 2000000,     /* so long are tracks waited for of which nothing has come */
 	LATE_US = 1500000,
 	REORDER_US = 1000000, /* so long does a picture wait for those before it */
 	AHEAD_US = 60000000,  /* what lies further ahead is a jump of the clock */
@@ -43,6 +43,7 @@ struct broadcast {
 	bool begun;            /* all tracks are known, as far as they will be */
 	int64_t first_unit_us; /* when the first came; 0: none */
 	bool hopeless;         /* there is nothing that it can do */
+	bool told_unknown;
 
 	const struct lvx_unit *queue[QUEUE_MAX]; /* referenced; a ring, in the order of dts_us */
 	size_t first, n;
@@ -340,6 +341,18 @@ static void count_lost(struct broadcast *b)
 	b->n_told = lost;
 }
 
+static void tell_unknown(struct broadcast *b)
+{
+	const char *lane = b->told_unknown ? NULL : lvx_channels_unknown(b->channels);
+	if (!lane)
+		return;
+	b->told_unknown = true;
+	lvx_log_warn(
+		"stream %s: %s: lane '%s' has letters that CEA-608 cannot write: %s stands for "
+		"them",
+		lvx_hub_id(lvx_outlet_stream(b->host)), b->name, lane, LVX_CC608_UNKNOWN);
+}
+
 static void on_tick(void *self, const struct lvx_hub_info *info)
 {
 	struct broadcast *b = self;
@@ -347,6 +360,7 @@ static void on_tick(void *self, const struct lvx_hub_info *info)
 	b->heard_us = info->stream.heard_us;
 	lvx_channels_tick(b->channels, b->heard_us, b->stream_delay_us);
 	release(b, false);
+	tell_unknown(b);
 	count_lost(b);
 }
 

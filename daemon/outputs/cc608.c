@@ -36,6 +36,7 @@ struct lvx_cc608 {
 	/* What has been queued. */
 	int column;         /* of the row; -1: none has begun */
 	int64_t last_at_us; /* of the last word */
+	bool last_unknown;  /* it was LVX_CC608_UNKNOWN, and no more */
 	uint16_t last_code; /* a special character in the last pair, or 0 */
 	uint8_t half;       /* a character that waits for the second of its pair, or 0 */
 
@@ -155,6 +156,18 @@ static int part_of(const struct lvx_cc608_char *chars, int n)
 	return columns_for(chars, n) > LVX_CC608_COLUMNS ? n - 1 : n;
 }
 
+/* Looks for LVX_CC608_UNKNOWN in a word. True: it is nothing else. */
+static bool is_unknown(struct lvx_cc608 *c, const struct lvx_cc608_char *chars, int n)
+{
+	for (int i = 0; i + 3 <= n; i++) {
+		if (chars[i].code != '[' || chars[i + 1].code != '?' || chars[i + 2].code != ']')
+			continue;
+		c->stats.unknown++;
+		return n == 3;
+	}
+	return false;
+}
+
 /* ---- roll-up ---- */
 
 static void begin_row(struct lvx_cc608 *c, int64_t at_us)
@@ -173,8 +186,12 @@ void lvx_cc608_word(struct lvx_cc608 *c, const char *text, int64_t at_us)
 	if (n == 0 || !has_room(c, (size_t)n, 1 + (size_t)n / LVX_CC608_COLUMNS))
 		return;
 	/* After so long a pause the row will have been erased. */
-	if (c->column < 0 || c->column + columns_for(chars, n) > LVX_CC608_COLUMNS ||
-		at_us - c->last_at_us > LVX_CC608_CLEAR_US)
+	bool erased = c->column < 0 || at_us - c->last_at_us > LVX_CC608_CLEAR_US;
+	bool unknown = is_unknown(c, chars, n), again = unknown && c->last_unknown && !erased;
+	c->last_unknown = unknown;
+	if (again)
+		return;
+	if (erased || c->column + columns_for(chars, n) > LVX_CC608_COLUMNS)
 		begin_row(c, at_us);
 	c->last_at_us = at_us;
 	const struct lvx_cc608_char *at = chars;
@@ -233,10 +250,10 @@ static bool add_word(
 	return true;
 }
 
-static int lay_out(struct row rows[LVX_CC608_ROWS_MAX], const char *text)
+static int lay_out(struct lvx_cc608 *c, struct row rows[LVX_CC608_ROWS_MAX], const char *text)
 {
 	int n = 0;
-	bool new_row = true, room = true;
+	bool new_row = true, room = true, last_unknown = false;
 	while (*text && room) {
 		char word[256];
 		struct lvx_cc608_char chars[WORD_MAX];
@@ -244,8 +261,11 @@ static int lay_out(struct row rows[LVX_CC608_ROWS_MAX], const char *text)
 		size_t taken = len < sizeof(word) ? len : sizeof(word) - 1;
 		memcpy(word, text, taken);
 		word[taken] = '\0';
-		room = add_word(
-			rows, &n, new_row, chars, (int)lvx_cc608_chars(word, chars, WORD_MAX));
+		int n_chars = (int)lvx_cc608_chars(word, chars, WORD_MAX);
+		bool unknown = is_unknown(c, chars, n_chars);
+		if (!unknown || !last_unknown)
+			room = add_word(rows, &n, new_row, chars, n_chars);
+		last_unknown = unknown;
 		new_row = text[len] == '\n';
 		text += len + (text[len] != '\0');
 	}
@@ -255,7 +275,7 @@ static int lay_out(struct row rows[LVX_CC608_ROWS_MAX], const char *text)
 void lvx_cc608_cue(struct lvx_cc608 *c, const char *text, int64_t start_us, int64_t end_us)
 {
 	struct row rows[LVX_CC608_ROWS_MAX];
-	int n = lay_out(rows, text);
+	int n = lay_out(c, rows, text);
 	if (n == 0 || !has_room(c, WORD_MAX, LVX_CC608_ROWS_MAX))
 		return;
 	control(c, RCL, INT64_MIN);

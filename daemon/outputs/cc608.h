@@ -30,7 +30,8 @@ struct lvx_cc608 *lvx_cc608_create(
 void lvx_cc608_destroy(struct lvx_cc608 *c);    /* NULL is fine */
 
 /* Roll-up: a word (UTF-8 without spaces around it), to be seen at at_us, or as soon after as
- * its turn comes. What does not fit into the queue is dropped, and counted. */
+ * its turn comes. What does not fit into the queue is dropped, and counted. Of several words
+ * that cannot be written at all the first stands for the others. */
 void lvx_cc608_word(struct lvx_cc608 *c, const char *text, int64_t at_us);
 /* The next word begins a row. */
 void lvx_cc608_break(struct lvx_cc608 *c);
@@ -46,6 +47,7 @@ bool lvx_cc608_next(struct lvx_cc608 *c, int64_t pts_us, uint8_t pair[2]);
 struct lvx_cc608_stats {
 	uint64_t pairs;   /* with something in them */
 	uint64_t dropped; /* words and cues for which there was no room */
+	uint64_t unknown; /* words with LVX_CC608_UNKNOWN in them */
 };
 void lvx_cc608_get_stats(const struct lvx_cc608 *c, struct lvx_cc608_stats *out);
 
@@ -57,9 +59,12 @@ struct lvx_cc608_char {
 	uint8_t plain; /* what decoders without the code show: sent before an extended one, which
 			  takes its place; in place of a special one that may not be repeated */
 };
+/* Stands for letters of scripts that CEA-608 cannot write, and for what is not UTF-8. */
+#define LVX_CC608_UNKNOWN "[?]"
 /*
  * At most max columns of UTF-8 text; returns how many. What CEA-608 does not have is written as
- * Latin letters come nearest, or as '?'; what is not UTF-8 is '?' as well.
+ * Latin letters come nearest, Cyrillic and Greek letter by letter; a run of anything else is one
+ * LVX_CC608_UNKNOWN.
  */
 size_t lvx_cc608_chars(const char *text, struct lvx_cc608_char *out, size_t max);
 

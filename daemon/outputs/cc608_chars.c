@@ -3,6 +3,7 @@
 #include "daemon/outputs/cc608.h"
 
 #include <glib.h>
+#include <string.h>
 
 static const struct {
 	uint32_t unicode;
@@ -116,33 +117,98 @@ static bool find(uint32_t unicode, struct lvx_cc608_char *out)
 	return unicode >= 0x20 && unicode < 0x7f;
 }
 
-/* The nearest Latin letters; there may be several ("..."). */
-static size_t transliterate(const char *at, size_t bytes, struct lvx_cc608_char *out, size_t max)
+/* ---- what it does not have ---- */
+
+/* Letter by letter; Russian after BGN/PCGN, the others' letters as they come nearest. */
+static const char *const cyrillic[] = {/* from U+0430 */
+	"a", "b", "v", "g", "d", "e", "zh", "z", "i", "y", "k", "l", "m", "n", "o", "p", "r", "s",
+	"t", "u", "f", "kh", "ts", "ch", "sh", "shch", "", "y", "", "e", "yu", "ya", "e", "yo",
+	"dj", "gj", "ye", "dz", "i", "yi", "j", "lj", "nj", "c", "kj", "i", "w", "dz"};
+/* ELOT 743 but for its digraphs. */
+static const char *const greek[] = {/* from U+03B1 */
+	"a", "v", "g", "d", "e", "z", "i", "th", "i", "k", "l", "m", "n", "x", "o", "p", "r", "s",
+	"s", "t", "y", "f", "ch", "ps", "o"};
+
+static const char *letter(gunichar small)
 {
-	char one[8] = {0};
+	switch (small) {
+	case 0x0491: /* ґ */
+		return "g";
+	case 0x0111: /* đ */
+		return "d";
+	case 0x0127: /* ħ */
+		return "h";
+	case 0x0131: /* ı */
+		return "i";
+	case 0x0259: /* ə */
+		return "e";
+	default:
+		break;
+	}
+	if (small >= 0x0430 && small < 0x0430 + G_N_ELEMENTS(cyrillic))
+		return cyrillic[small - 0x0430];
+	if (small >= 0x03b1 && small < 0x03b1 + G_N_ELEMENTS(greek))
+		return greek[small - 0x03b1];
+	return NULL;
+}
+
+static size_t add_ascii(const char *ascii, bool capital, struct lvx_cc608_char *out, size_t max)
+{
 	size_t n = 0;
-	for (size_t i = 0; i < bytes && i < sizeof(one) - 1; i++)
-		one[i] = at[i];
-	gchar *ascii = g_str_to_ascii(one, "C");
-	for (const char *p = ascii; *p && n < max; p++)
-		n += find((unsigned char)*p, &out[n]);
-	g_free(ascii);
+	for (const char *p = ascii; *p && n < max; p++) {
+		char c = capital && p == ascii ? g_ascii_toupper(*p) : *p;
+		n += find((unsigned char)c, &out[n]);
+	}
 	return n;
+}
+
+/* Control characters; joiners, directions, soft hyphens; marks that stand on nothing. */
+static bool is_nothing(gunichar u)
+{
+	return u < 0x20 || u == 0x7f || g_unichar_iszerowidth(u) ||
+	       g_unichar_type(u) == G_UNICODE_FORMAT;
+}
+
+/* The nearest Latin letters; there may be several ("..."), or none at all (ъ). False: there are
+ * no such. */
+static bool transliterate(gunichar u, size_t *n, struct lvx_cc608_char *out, size_t max)
+{
+	gunichar small = g_unichar_tolower(u), base[4];
+	const char *latin = letter(small);
+	if (!latin && g_unichar_fully_decompose(small, FALSE, base, 4) > 0)
+		latin = letter(base[0]); /* ά */
+	if (latin) {
+		*n += add_ascii(latin, small != u, out, max);
+		return true;
+	}
+	char one[8] = {0};
+	g_unichar_to_utf8(u, one);
+	gchar *ascii = g_str_to_ascii(one, "C");
+	bool known = !strchr(ascii, '?');
+	if (known)
+		*n += add_ascii(ascii, false, out, max);
+	g_free(ascii);
+	return known;
 }
 
 size_t lvx_cc608_chars(const char *text, struct lvx_cc608_char *out, size_t max)
 {
 	size_t n = 0;
+	bool unknown = false; /* the one before */
 	gchar *valid = g_utf8_make_valid(text, -1);
 	gchar *composed = g_utf8_normalize(valid, -1, G_NORMALIZE_NFC);
-	for (const char *p = composed; *p && n < max;) {
-		const char *next = g_utf8_next_char(p);
+	for (const char *p = composed; *p && n < max; p = g_utf8_next_char(p)) {
 		gunichar u = g_utf8_get_char(p);
-		if (find(u, &out[n]))
+		if (is_nothing(u))
+			continue;
+		bool known = find(u, &out[n]);
+		if (known)
 			n++;
-		else if (u > 0x7f)
-			n += transliterate(p, (size_t)(next - p), out + n, max - n);
-		p = next;
+		else
+			known = transliterate(u, &n, out + n, max - n);
+		if (!known && !unknown)
+			n += add_ascii(LVX_CC608_UNKNOWN, false, out + n, max - n);
+		unknown = !known;
 	}
 	g_free(composed);
 	g_free(valid);

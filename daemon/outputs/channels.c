@@ -155,6 +155,18 @@ void lvx_channels_finish(struct lvx_channels *c)
 	}
 }
 
+const char *lvx_channels_unknown(const struct lvx_channels *c)
+{
+	for (int i = 0; i < 2; i++) {
+		struct lvx_cc608_stats stats = {0};
+		if (c->channel[i].cc)
+			lvx_cc608_get_stats(c->channel[i].cc, &stats);
+		if (stats.unknown > 0)
+			return c->channel[i].setting.lane;
+	}
+	return NULL;
+}
+
 void lvx_channels_get(struct lvx_channels *c, struct lvx_cc608 *out[2])
 {
 	for (int i = 0; i < 2; i++)

@@ -27,6 +27,8 @@ void lvx_channels_event(struct lvx_channels *c, const struct lvx_hub_event *even
 /* All events of what was heard before heard_us have been given; delay_us: the stream's. */
 void lvx_channels_tick(struct lvx_channels *c, int64_t heard_us, int64_t delay_us);
 void lvx_channels_finish(struct lvx_channels *c); /* nothing follows */
+/* A lane of whose text LVX_CC608_UNKNOWN has had to stand for something; NULL: there is none. */
+const char *lvx_channels_unknown(const struct lvx_channels *c);
 /* The encoders; NULL: the channel is empty. */
 void lvx_channels_get(struct lvx_channels *c, struct lvx_cc608 *out[2]);
 

@@ -264,10 +264,21 @@ static void test_what_it_has_not(void **state)
 	(void)state;
 	shows("Łódź…", "Lódz...\n");
 	shows("5€", "5EUR\n");
-	shows("日本", "??\n");
+	shows("Щука", "Shchuka\n");
+	shows("Ёлки-палки,", "Yolki-palki,\n");
+	shows("ґрунт-Їжак-є", "grunt-Yizhak-ye\n");
+	shows("Ђорђе", "Djordje\n");
+	shows("Đorđe-ığdır", "Dorde-igdir\n");
+	shows("Ελλάδα", "Ellada\n");
+	shows("Ψυχή;", "Psychi;\n");
+	shows("日本語。", "[?]\n");
+	shows("iPhone手机12", "iPhone[?]12\n");
+	shows("שָׁלוֹם", "[?]\n");
+	shows("นี้", "[?]\n");
+	shows("a\u200d\u00adb\u200f", "ab\n");
 	shows("a\xff\xfe"
 	      "b\tc\x01",
-		"a??bc\n");
+		"a[?]bc\n");
 	shows("o\xcc\x88", "ö\n"); /* a combining diaeresis */
 	/* Of a special character that is repeated, the second would be taken for a repetition. */
 	shows("♪♪♪la", "♪ ♪la\n");
@@ -283,6 +294,29 @@ static void test_what_it_has_not(void **state)
 	shows("aaaaaaaaaabbbbbbbbbbccccccccccxyö",
 		"aaaaaaaaaabbbbbbbbbbccccccccccxy\naaaaaaaaaabbbbbbbbbbccccccccccxy\nö\n");
 	shows("aaaaaaaaaabbbbbbbbbbccccccccccx♪", "aaaaaaaaaabbbbbbbbbbccccccccccx♪\n");
+}
+
+/* What cannot be written is marked once, till there is something else, or the row has gone. */
+static void test_unknown_words(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct lvx_cc608_stats stats;
+	rig_open(&r, 1, 2);
+	static const char *const said[] = {"你好", "世界", "OK", "你好", "再见"};
+	for (int i = 0; i < 5; i++)
+		lvx_cc608_word(r.cc, said[i], i * 100000);
+	lvx_cc608_word(r.cc, "你好", 9000000);
+	rig_run(&r, 20000000);
+	rig_expect(&r, "[?] OK [?]\n[?]\n");
+	lvx_cc608_get_stats(r.cc, &stats);
+	assert_int_equal(stats.unknown, 5);
+	rig_close(&r);
+	rig_open(&r, 2, 0);
+	lvx_cc608_cue(r.cc, "你好世界\n你好 OK 世界", 2000000, 4000000);
+	rig_run(&r, 20000000);
+	rig_expect(&r, "[?] OK [?]\n");
+	rig_close(&r);
 }
 
 static void test_pop_on(void **state)
@@ -367,6 +401,7 @@ int main(void)
 		cmocka_unit_test(test_roll_up),
 		cmocka_unit_test(test_characters),
 		cmocka_unit_test(test_what_it_has_not),
+		cmocka_unit_test(test_unknown_words),
 		cmocka_unit_test(test_pop_on),
 		cmocka_unit_test(test_pop_on_times),
 		cmocka_unit_test(test_a_full_queue),
