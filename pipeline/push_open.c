@@ -7,6 +7,7 @@
 #include "pipeline/push_av.h"
 
 #include "base/log.h"
+#include "pipeline/av_log.h"
 
 #include <string.h>
 
@@ -64,22 +65,6 @@ bool lvx_push_av_is_aborted(const struct lvx_push_av *av)
 static int is_aborted(void *user)
 {
 	return lvx_push_av_is_aborted(user);
-}
-
-static void on_av_log(void *ptr, int level, const char *fmt, va_list ap)
-{
-	if (level > AV_LOG_WARNING)
-		return;
-	char line[256];
-	int prefix = 1;
-	av_log_format_line2(ptr, level, fmt, ap, line, sizeof(line), &prefix);
-	line[strcspn(line, "\n")] = '\0';
-	lvx_log_debug("ffmpeg: %s", line);
-}
-
-static void route_log(void)
-{
-	av_log_set_callback(on_av_log);
 }
 
 bool lvx_push_av_fail(struct lvx_error *err, enum lvx_status st, const char *what, int code)
@@ -224,8 +209,7 @@ static bool open_input(struct lvx_push_av *av, struct lvx_error *err)
 
 bool lvx_push_av_open(struct lvx_push_av *av, struct lvx_error *err)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, route_log);
+	lvx_av_log_route();
 	if (!open_input(av, err) || !open_track(av, LVX_SOUND, err))
 		return false;
 	if (av->push->params.want_pictures) {

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/uri.h"
 #include "daemon/outputs/mux_priv.h"
+#include "pipeline/av_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,7 +98,16 @@ static int is_over(void *user)
 
 static enum lvx_status fail(struct lvx_mux *m, int code, const char *what, struct lvx_error *err)
 {
+	/* An RTMP server's own words: anything may stand there. */
+	static const char says[] = "Server error: ";
 	char text[AV_ERROR_MAX_STRING_SIZE];
+	const char *said = lvx_av_log_last();
+	if (strncmp(said, says, sizeof(says) - 1) == 0) {
+		snprintf(text, sizeof(text), "%s", said + sizeof(says) - 1);
+		for (char *p = text; *p; p++)
+			*p = *p >= ' ' && *p < 0x7f ? *p : '?';
+		return lvx_fail(err, LVX_EIO, "%s: the server refuses: %s", m->name, text);
+	}
 	av_strerror(code, text, sizeof(text));
 	if (code == AVERROR_EXIT || lvx_now_us() > m->deadline_us)
 		snprintf(text, sizeof(text), "no answer in time");
@@ -131,6 +141,8 @@ static enum lvx_status connect_to(struct lvx_mux *m, const char *url, struct lvx
 	char target[PATH_MAX + 8];
 	enum lvx_status st = LVX_OK;
 	m->deadline_us = lvx_now_us() + LVX_MUX_CONNECT_US;
+	lvx_av_log_route();
+	lvx_av_log_forget();
 	if (!m->kind->scheme) {
 		st = make_file(m, url, err);
 		snprintf(target, sizeof(target), "file:%s", m->name);

@@ -5,12 +5,14 @@ The daemon runs over a model that says c0, c1, ... (t0, t1, ... as translation),
 argv: EXE CC_DUMP [NAME...]
 """
 import asyncio
+import contextlib
 import os
 import re
 import resource
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -196,6 +198,47 @@ def test_full_disk(exe):
         dump(tmp + "/o.ts").check(1, "c", 4)
 
 
+def test_disk_with_room_again(exe):
+    """a disk that fills while it is live: said, and what follows goes into a new file once there is room"""
+    with folder() as tmp:
+        with live(exe, programme(tmp + "/in.ts", 60), "--out", tmp + "/o.ts", "--out", tmp + "/other.mp4") as d:
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.prlimit(d.proc.pid, resource.RLIMIT_FSIZE, (500000, hard))
+            wait_log(d, "o.ts: cannot be written")
+            resource.prlimit(d.proc.pid, resource.RLIMIT_FSIZE, (hard, hard))
+            wait_size(tmp + "/o_2.ts", 450000)
+            wait(lambda: 'output_troubled{stream="x",output="out"} 0' in d.http("GET", "/metrics", raw=True)[2].decode(),
+                 d.stderr)
+            info = d.info("x")
+            assert info["state"] == "live" and info["gaps"] == 0, info
+        first, second = dump(tmp + "/o.ts"), dump(tmp + "/o_2.ts")
+        first.check(1, "c", 5, first=1)
+        second.check(1, "c", 5, first=-1)
+
+
+def test_corrected(exe):
+    """a line that is corrected in time is sent as corrected; what CEA-608 cannot write is marked, and said"""
+    with folder() as tmp:
+        with live(exe, programme(tmp + "/in.ts", 24), "--out", tmp + "/o.ts", "--out-delay", "20000") as d:
+            async def correct():
+                async with d.connect() as ws:
+                    await ws.ask(type="subscribe", stream="x", lanes=["caption"], **{"from": "start"})
+                    events = await ws.until("text")
+                    while not events[-1]["segment_end"]:
+                        events += await ws.until("text")
+                text = [e for e in events if e["type"] == "text"]
+                return d.http("POST", "/api/streams/x/corrections",
+                              {"epoch": text[0]["epoch"], "from_seq": text[0]["seq"], "to_seq": text[-1]["seq"],
+                               "text": "Щука 你好 世界 Grüße"})
+            status, reply = asyncio.run(correct())
+            assert status == 201, reply
+            wait_log(d, "has letters that CEA-608 cannot write")
+            wait_size(tmp + "/o.ts", 300000)
+        for decoder in ("ffmpeg", "zvbi"):
+            words = dump(tmp + "/o.ts").words(1, decoder)
+            assert words[:5] == ["Shchuka", "[?]", "Grüße", "c8", "c9"], words
+
+
 def live(exe, source, *args):
     return Daemon(exe, "--translate-to", "de", *args, f"x={source}", lanes=LANES)
 
@@ -256,8 +299,28 @@ def test_srt(exe):
             dump(f"{tmp}/{name}.ts").check(1, "c", 5, first=-1)
 
 
+def refuse_rtmp(listener, why):
+    """One RTMP connection, which is answered with an error."""
+    def string(text):
+        return struct.pack(">H", len(text)) + text.encode()
+    s, _ = listener.accept()
+    with s, s.makefile("rb") as f:
+        s.sendall(b"\x03" + bytes(1536) + f.read(1537)[1:])
+        f.read(1536 + 12)  # and the header of "connect"
+        body = b"\x02" + string("_error") + b"\0" + struct.pack(">d", 1) + b"\x05\x03"
+        for key, value in (("level", "error"), ("code", "NetConnection.Connect.Rejected"), ("description", why)):
+            body += string(key) + b"\x02" + string(value)
+        body += b"\0\0\x09"
+        chunks = b"\xc3".join(body[i:i + 128] for i in range(0, len(body), 128))
+        s.sendall(b"\x03" + bytes(3) + struct.pack(">I", len(body))[1:] + b"\x14" + bytes(4) + chunks)
+        s.settimeout(PATIENCE)
+        with contextlib.suppress(ConnectionError):
+            while s.recv(4096):
+                pass
+
+
 def test_rtmp(exe):
-    """RTMP: a server that refuses, then one that takes it"""
+    """RTMP: a server that hangs up, one that refuses with a reason, one that takes it, vanishes and comes back"""
     with folder() as tmp:
         source = programme(tmp + "/in.ts", 60)
         port = free_port()
@@ -269,13 +332,30 @@ def test_rtmp(exe):
             with live(exe, source, "--out", url) as d:
                 s, _ = refuses.accept()
                 s.close()
-                refuses.close()
                 wait_log(d, "cannot connect")
-                with Popen("ffmpeg", "-nostdin", "-v", "error", "-y", "-listen", "1", "-i", url, "-c", "copy", tmp + "/o.flv"):
-                    wait_size(tmp + "/o.flv", 450000)
-                assert d.info("x")["state"] == "live"
+                refuse_rtmp(refuses, "no such\x1bkey")
+                refuses.close()
+                for name in "12":
+                    with Popen("ffmpeg", "-nostdin", "-v", "error", "-y", "-listen", "1", "-i", url, "-c", "copy",
+                               f"{tmp}/{name}.flv"):
+                        wait_size(f"{tmp}/{name}.flv", 300000)
+                wait_log(d, "the receiver has gone")
+                info = d.info("x")
+                assert info["state"] == "live" and info["gaps"] == 0, info
                 assert "secret-key" not in d.stderr(), d.stderr()
-        dump(tmp + "/o.flv").check(1, "c", 5, first=-1)
+        for name in "12":
+            dump(f"{tmp}/{name}.flv").check(1, "c", 3, first=-1)
+
+
+def test_rtmp_refused(exe):
+    """RTMP: why a server refuses is said in its words"""
+    with folder() as tmp, socket.socket() as refuses:
+        source = programme(tmp + "/in.ts", 20)
+        refuses.bind(("127.0.0.1", 0))
+        refuses.listen()
+        with live(exe, source, "--out", f"rtmp://127.0.0.1:{refuses.getsockname()[1]}/live/secret-key") as d:
+            refuse_rtmp(refuses, "no such\x1bkey")
+            wait_log(d, "/live/...: the server refuses: no such?key")
 
 
 def test_metrics(exe):
@@ -297,4 +377,5 @@ def test_metrics(exe):
 
 
 harness.main([test_files, test_rates, test_h265, test_nothing_to_caption, test_refused_settings, test_files_are_kept,
-              test_full_disk, test_udp, test_srt, test_rtmp, test_metrics])
+              test_full_disk, test_disk_with_room_again, test_corrected, test_udp, test_srt, test_rtmp, test_rtmp_refused,
+              test_metrics])
