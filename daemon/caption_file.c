@@ -17,7 +17,8 @@
 
 enum { SAME_NAME_MAX = 99 };
 
-const char *const lvx_caption_format_names[LVX_CAPTION_FORMATS] = {"srt", "vtt", "ttml", "jsonl"};
+const char *const lvx_caption_format_names[LVX_CAPTION_FORMATS] = {
+	"srt", "vtt", "ttml", "jsonl", "events"};
 
 static const char ttml_tail[] = "</div></body>\n</tt>\n";
 
@@ -44,7 +45,8 @@ enum lvx_status lvx_caption_formats_parse(
 			i++;
 		if (len > 0 && i == LVX_CAPTION_FORMATS)
 			return lvx_fail(err, LVX_EINVAL,
-				"%s: '%.*s' is not a format; allowed are srt, vtt, ttml and jsonl",
+				"%s: '%.*s' is not a format; allowed are srt, vtt, ttml, "
+				"jsonl and events",
 				where, len < 32 ? (int)len : 32, s);
 		if (len > 0)
 			found |= 1u << i;
@@ -121,6 +123,10 @@ static void make_name(struct lvx_text *t, const struct lvx_caption_file_params *
 		lvx_text_printf(t, "~%d", again);
 	if (p->part > 1)
 		lvx_text_printf(t, "_%04" PRIu32, p->part);
+	if (p->format == LVX_CAPTION_EVENTS) {
+		lvx_text_printf(t, ".events.jsonl");
+		return;
+	}
 	lvx_text_printf(t, ".");
 	add_name(t, p->lane);
 	if (p->language) {
@@ -307,6 +313,19 @@ enum lvx_status lvx_caption_file_add(struct lvx_caption_file *f, const struct lv
 		add_jsonl(f, cue, words, start_wall_us);
 		break;
 	}
+	if (!append(f, err)) {
+		restore(f);
+		return LVX_EIO;
+	}
+	f->n_cues++;
+	return LVX_OK;
+}
+
+enum lvx_status lvx_caption_file_add_lines(
+	struct lvx_caption_file *f, const char *lines, size_t len, struct lvx_error *err)
+{
+	lvx_text_clear(&f->text);
+	lvx_text_add(&f->text, lines, len);
 	if (!append(f, err)) {
 		restore(f);
 		return LVX_EIO;

@@ -19,6 +19,7 @@ enum {
 	LVX_CUE_MAX_US = 7000000,
 	LVX_CUE_GAP_US = 83334,     /* two frames between two cues */
 	LVX_CUE_PAUSE_US = 1000000, /* a silence so long ends a cue */
+	LVX_CUE_CLEAR_US = 6000000, /* where lines stay, so long after their last word they go */
 };
 
 struct lvx_cue {

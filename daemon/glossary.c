@@ -196,7 +196,8 @@ enum lvx_status lvx_glossary_parse(struct lvx_glossary **out, const char *where,
 	return st;
 }
 
-enum lvx_status lvx_glossary_load(struct lvx_glossary **out, const char *path, struct lvx_error *err)
+enum lvx_status lvx_glossary_load(
+	struct lvx_glossary **out, const char *path, struct lvx_error *err)
 {
 	char *text;
 	size_t len;
@@ -208,8 +209,8 @@ enum lvx_status lvx_glossary_load(struct lvx_glossary **out, const char *path, s
 	return st;
 }
 
-enum lvx_status lvx_glossary_read_json(struct lvx_glossary **out, const char *where,
-	const json_t *lines, struct lvx_error *err)
+enum lvx_status lvx_glossary_read_json(
+	struct lvx_glossary **out, const char *where, const json_t *lines, struct lvx_error *err)
 {
 	size_t i, bytes = 0;
 	const json_t *line;

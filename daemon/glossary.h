@@ -30,8 +30,8 @@ enum lvx_status lvx_glossary_parse(struct lvx_glossary **out, const char *where,
 enum lvx_status lvx_glossary_load(
 	struct lvx_glossary **out, const char *path, struct lvx_error *err);
 /* An array of lines. Errors begin with `where` and name the element, from 0. */
-enum lvx_status lvx_glossary_read_json(struct lvx_glossary **out, const char *where,
-	const json_t *lines, struct lvx_error *err);
+enum lvx_status lvx_glossary_read_json(
+	struct lvx_glossary **out, const char *where, const json_t *lines, struct lvx_error *err);
 /* The same lines as an array; the caller's reference. */
 json_t *lvx_glossary_to_json(const struct lvx_glossary *g);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/cues.h"
 #include "daemon/server_priv.h"
 
 #include "base/clock.h"
@@ -64,9 +65,9 @@ static void list_streams(struct lvx_server *server, struct lvx_http_reply *reply
 		lvx_hub_default_delay_us(p->hub));
 	lvx_json_out_delays(t, model);
 	lvx_text_printf(t,
-		",\"limits\":{\"streams\":%" PRIu32 ",\"streams_used\":%" PRIu32
+		",\"clear_after_us\":%d,\"limits\":{\"streams\":%" PRIu32 ",\"streams_used\":%" PRIu32
 		",\"connections\":%" PRIu32 ",\"schemes\":[",
-		p->max_streams, lvx_hub_running(p->hub), p->max_connections);
+		LVX_CUE_CLEAR_US, p->max_streams, lvx_hub_running(p->hub), p->max_connections);
 	const char *comma = "";
 	for (const char *s = p->allow_schemes; *s;) {
 		s += strspn(s, ", ");

@@ -203,6 +203,8 @@ static enum lvx_status complete(
 		spec->delay_slots = p->default_delay_slots;
 	if (!spec->language)
 		spec->language = p->default_language;
+	if (spec->dead_air_us == 0)
+		spec->dead_air_us = p->dead_air_us;
 	if (!spec->glossary)
 		spec->glossary = p->default_glossary;
 	if (same(spec->language, LVX_LANGUAGE_AUTO))

@@ -35,6 +35,7 @@ enum lvx_hub_event_kind {
 	LVX_HUB_GAP,
 	LVX_HUB_CORRECTION,
 	LVX_HUB_OUTPUT,
+	LVX_HUB_DEAD_AIR,
 	LVX_HUB_END,
 };
 
@@ -59,6 +60,7 @@ struct lvx_hub_params {
 	const char *default_language;     /* as spec.language */
 	uint32_t default_delay_slots;     /* 0: the model's usual one */
 	struct lvx_glossary *default_glossary; /* or NULL; borrowed */
+	int64_t dead_air_us;              /* as spec.dead_air_us; 0: never told */
 	int64_t linger_us; /* an ended stream from the network stays so long unwatched */
 	uint32_t max_further;	   /* further rows at once; 0: none */
 	int64_t further_linger_us; /* they stay so long unwatched */
@@ -92,6 +94,7 @@ struct lvx_hub_spec {
 	enum lvx_source_pace pace;
 	bool live;
 	int64_t stall_us, give_up_us;
+	int64_t dead_air_us; /* silence so long is told; 0: the hub's default, -1: never */
 	bool over_network; /* may be forgotten when it has ended */
 };
 /*

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { SILENCE_TICK_US = 500000 };
+
 /* ---- callbacks ---- */
 
 /* Model thread. */
@@ -153,6 +155,35 @@ static bool wait_for_news(struct lvx_hub_stream *s, int64_t wait_us)
 	return !over;
 }
 
+/* What is heard in real time and is silent for too long is told, and when that is over. In so
+ * many µs to look again; -1: never. */
+static int64_t watch_silence(struct lvx_hub_stream *s)
+{
+	struct lvx_stream_stats stats;
+	int64_t limit_us = s->spec.dead_air_us;
+	if (limit_us <= 0)
+		return -1;
+	lvx_stream_get_stats(s->inner, &stats);
+	bool silent = stats.ring.silent_us >= limit_us;
+	if (stats.start_wall_us > 0 && silent != s->dead_air) {
+		if (silent)
+			lvx_log_warn("stream %s: dead air: silent for %.1f s", s->id,
+				(double)stats.ring.silent_us / 1e6);
+		else
+			lvx_log_info("stream %s: no dead air any more", s->id);
+		s->dead_air = silent;
+		lvx_hub_log_dead_air(s, !silent, stats.ring.silent_us);
+		lvx_hub_news(s->hub);
+	}
+	return SILENCE_TICK_US;
+}
+
+/* The sooner of two times to wait, of which -1 is for ever. */
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
 /* Opens the stream, waits for its end and closes it. */
 static void run(struct lvx_hub_stream *s)
 {
@@ -161,7 +192,7 @@ static void run(struct lvx_hub_stream *s)
 		return;
 	if (open_stream(s, &err) == LVX_OK) {
 		lvx_hub_news(s->hub); /* a pusher may wait for this */
-		while (wait_for_news(s, lvx_hub_further_work(s)))
+		while (wait_for_news(s, sooner(lvx_hub_further_work(s), watch_silence(s))))
 			;
 		lvx_hub_further_close(s);
 		close_stream(s);

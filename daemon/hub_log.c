@@ -220,6 +220,17 @@ void lvx_hub_log_output(struct lvx_hub_stream *s, const char *output, bool well,
 	pthread_mutex_unlock(&s->lock);
 }
 
+void lvx_hub_log_dead_air(struct lvx_hub_stream *s, bool over, int64_t silent_us)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->end_reason) {
+		struct lvx_event_key key = next_key(s);
+		lvx_json_out_dead_air(&s->scratch, &key, over, silent_us);
+		append(s, LVX_HUB_DEAD_AIR, 0);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 void lvx_hub_log_end(struct lvx_hub_stream *s, const char *reason)
 {
 	pthread_mutex_lock(&s->lock);

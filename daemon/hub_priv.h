@@ -80,6 +80,7 @@ struct lvx_hub_stream {
 	struct lvx_stream *handle; /* {handle_lock} */
 	bool finish_wanted;        /* {handle_lock} finish was called before it was open */
 	struct lvx_stream *inner;
+	bool dead_air; /* has been told; the keeper's */
 
 	pthread_mutex_t lock;   /* after handle_lock */
 	pthread_cond_t changed; /* the keeper waits here */
@@ -136,6 +137,7 @@ uint64_t lvx_hub_log_correction(
 void lvx_hub_log_end(struct lvx_hub_stream *s, const char *reason);
 void lvx_hub_log_output(
 	struct lvx_hub_stream *s, const char *output, bool well, const char *msg);
+void lvx_hub_log_dead_air(struct lvx_hub_stream *s, bool over, int64_t silent_us);
 void lvx_hub_log_free(struct lvx_hub_stream *s);
 
 #endif

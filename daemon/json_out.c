@@ -145,6 +145,13 @@ void lvx_json_out_output(struct lvx_text *t, const struct lvx_event_key *key, co
 	lvx_text_printf(t, "}");
 }
 
+void lvx_json_out_dead_air(
+	struct lvx_text *t, const struct lvx_event_key *key, bool over, int64_t silent_us)
+{
+	head(t, "dead_air", key);
+	lvx_text_printf(t, ",\"over\":%s,\"silent_us\":%" PRId64 "}", yes_no(over), silent_us);
+}
+
 void lvx_json_out_end(struct lvx_text *t, const struct lvx_event_key *key, const char *reason,
 	const char *message)
 {

@@ -51,6 +51,8 @@ void lvx_json_out_correction(struct lvx_text *t, const struct lvx_event_key *key
 
 void lvx_json_out_output(struct lvx_text *t, const struct lvx_event_key *key, const char *output,
 	bool well, const char *message);
+void lvx_json_out_dead_air(
+	struct lvx_text *t, const struct lvx_event_key *key, bool over, int64_t silent_us);
 void lvx_json_out_end(struct lvx_text *t, const struct lvx_event_key *key, const char *reason,
 	const char *message);
 

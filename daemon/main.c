@@ -183,6 +183,7 @@ static enum lvx_status resolve(const struct daemon *d, const struct lvx_stream_s
 		.live = r.live == 1,
 		.stall_us = r.stall_s > 0 ? (int64_t)(r.stall_s * 1e6) : 0,
 		.give_up_us = r.give_up_s > 0 ? (int64_t)(r.give_up_s * 1e6) : 0,
+		.dead_air_us = r.dead_air_s > 0 ? (int64_t)(r.dead_air_s * 1e6) : -1,
 	};
 	char where[LVX_ID_MAX + 16];
 	snprintf(where, sizeof(where), "stream %s", r.id);
@@ -261,6 +262,7 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 		.default_language = s->defaults.language,
 		.default_delay_slots = delay_slots,
 		.default_glossary = d->glossary,
+		.dead_air_us = (int64_t)(s->defaults.dead_air_s * 1e6),
 		.max_streams = (uint32_t)s->rows,
 		.history = (uint32_t)s->history,
 		.linger_us = 600000000,

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/caption_file.h"
+#include "daemon/event_log.h"
 #include "daemon/hold.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ enum {
 	TICK_US = 500000,
 	/* On a full disk a short cue may find room and the next may not: that is one trouble. */
 	CALM_US = 30000000,
+	LOG_BYTES = 65536, /* written at once */
 };
 
 struct recorded;
@@ -52,6 +54,8 @@ struct recorded {
 	uint64_t n_lost; /* cues since then */
 	uint64_t n_gone; /* events since then that were no longer kept when they were wanted */
 	int64_t failed_us;
+	struct lvx_event_log *log; /* NULL: none */
+	int64_t said_us; /* the latest that was spoken of, on the timeline */
 	struct lane lanes[LVX_HUB_LANES];
 };
 
@@ -90,6 +94,13 @@ static void tell_well(struct recorded *r, const char *how)
 		lvx_hub_id(r->stream), how, r->n_lost, r->n_gone);
 	r->failing = false;
 	r->n_lost = r->n_gone = 0;
+}
+
+/* Something was written. */
+static void note_well(struct recorded *r)
+{
+	if (r->failing && lvx_now_us() - r->failed_us >= CALM_US)
+		tell_well(r, "is recorded again");
 }
 
 static void close_files(struct lane *lane)
@@ -139,15 +150,19 @@ static enum lvx_status write_cue(struct lane *lane, enum lvx_caption_format form
 	return st;
 }
 
+/* The file that a time of the timeline belongs to. */
+static uint32_t part_of(const struct recorded *r, int64_t us)
+{
+	return 1 + (r->roll_us > 0 && us > 0 ? (uint32_t)(us / r->roll_us) : 0);
+}
+
 static void on_cue(void *user, const struct lvx_cue *cue)
 {
 	struct lane *lane = user;
 	struct recorded *r = lane->of;
 	struct lvx_error err = {0};
 	bool ok = true;
-	uint32_t part = 1;
-	if (r->roll_us > 0 && cue->start_us > 0)
-		part += (uint32_t)(cue->start_us / r->roll_us);
+	uint32_t part = part_of(r, cue->start_us);
 	if (part != lane->part)
 		close_files(lane);
 	lane->part = part;
@@ -157,7 +172,7 @@ static void on_cue(void *user, const struct lvx_cue *cue)
 		r->start_wall_us = info.stream.start_wall_us;
 	}
 	char *words = take_words(lane, cue->n_words);
-	for (int i = 0; i < LVX_CAPTION_FORMATS; i++) {
+	for (int i = 0; i < LVX_CAPTION_EVENTS; i++) {
 		if ((r->formats & 1u << i) &&
 			write_cue(lane, (enum lvx_caption_format)i, cue, words, &err) != LVX_OK) {
 			tell(r, err.msg);
@@ -166,8 +181,20 @@ static void on_cue(void *user, const struct lvx_cue *cue)
 	}
 	free(words);
 	r->n_lost += !ok;
-	if (ok && r->failing && lvx_now_us() - r->failed_us >= CALM_US)
-		tell_well(r, "is recorded again");
+	if (ok)
+		note_well(r);
+}
+
+/* Puts the events that were read into the log. */
+static void write_log(struct recorded *r)
+{
+	struct lvx_error err = {0};
+	if (!r->log || lvx_event_log_gathered(r->log) == 0)
+		return;
+	if (lvx_event_log_write(r->log, r->said_us, &err) == LVX_OK)
+		note_well(r);
+	else
+		tell(r, err.msg);
 }
 
 /* ---- reading ---- */
@@ -192,6 +219,9 @@ static void on_text(struct recorded *r, const struct lvx_hub_event *e)
 	json_t *root;
 	if (lvx_json_parse(&root, "event", e->data + LVX_EVENT_HEADROOM, e->len, &err) != LVX_OK)
 		return;
+	const json_t *word = json_array_get(json_object_get(root, "words"), 0);
+	int64_t begin_us = json_integer_value(json_object_get(word, "start_us"));
+	r->said_us = begin_us > r->said_us ? begin_us : r->said_us;
 	if (!lvx_hold_put(r->hold, e, root, lvx_now_us()))
 		lvx_log_warn("stream %s: a correction came too late for the files (--record-hold)",
 			lvx_hub_id(r->stream));
@@ -239,6 +269,7 @@ static void finish_lanes(struct recorded *r)
 		close_files(&r->lanes[i]);
 		r->lanes[i] = (struct lane){0};
 	}
+	write_log(r);
 	if (r->failing && r->n_lost + r->n_gone > 0)
 		tell_well(r, "has ended");
 }
@@ -254,6 +285,8 @@ static void read_news(struct recorded *r)
 			lvx_hub_range(r->stream, &oldest, &next);
 			tell(r, "the disk is slower than the words come, and the history is full");
 			r->n_gone += oldest - r->reader.next;
+			if (r->log)
+				lvx_event_log_miss(r->log, r->reader.next, oldest - 1);
 			r->reader.next = oldest;
 			continue;
 		}
@@ -262,12 +295,17 @@ static void read_news(struct recorded *r)
 			r->done = true;
 		}
 		if (st != LVX_OK)
-			return;
+			break;
+		if (r->log)
+			lvx_event_log_add(r->log, e);
 		if (e->kind == LVX_HUB_TEXT || e->kind == LVX_HUB_CORRECTION)
 			on_text(r, e);
 		lvx_hub_event_unref(e);
 		release(r, false);
+		if (r->log && lvx_event_log_gathered(r->log) > LOG_BYTES)
+			write_log(r);
 	}
+	write_log(r);
 }
 
 /* Whatever was heard before heard_us has been read: does a silence make cues final? */
@@ -321,7 +359,8 @@ static struct recorded *follow(struct lvx_recorder *rec, struct lvx_hub_stream *
 	rec->recorded = more;
 	more[rec->n++] = r;
 	r->stream = stream;
-	r->reader = (struct lvx_hub_reader){.next = 1, .lanes = UINT32_MAX, .further = UINT32_MAX};
+	r->reader = (struct lvx_hub_reader){.next = 1, .lanes = UINT32_MAX, .further = UINT32_MAX,
+		.activity = true};
 	struct lvx_stream_settings s = lvx_settings_of_stream(rec->settings, lvx_hub_id(stream));
 	r->dir = s.record && s.record[0] ? s.record : NULL;
 	r->roll_us = s.record_roll_min > 0 ? (int64_t)s.record_roll_min * 60000000 : 0;
@@ -332,6 +371,8 @@ static struct recorded *follow(struct lvx_recorder *rec, struct lvx_hub_stream *
 	int64_t hold_us = r->dir && s.record_hold_s > 0 ? (int64_t)(s.record_hold_s * 1e6) : 0;
 	r->hold = lvx_hold_create(hold_us);
 	lvx_hub_note_hold(stream, hold_us);
+	if (r->dir && (r->formats & 1u << LVX_CAPTION_EVENTS))
+		r->log = lvx_event_log_create(r->dir, stream, r->roll_us);
 	if (r->dir)
 		check_dir(r);
 	return r;
@@ -341,6 +382,7 @@ static void unfollow(struct lvx_recorder *rec, size_t i)
 {
 	finish_lanes(rec->recorded[i]);
 	lvx_hold_destroy(rec->recorded[i]->hold);
+	lvx_event_log_destroy(rec->recorded[i]->log);
 	lvx_hub_unref(rec->recorded[i]->stream);
 	free(rec->recorded[i]);
 	rec->recorded[i] = rec->recorded[--rec->n];

@@ -95,10 +95,12 @@ const struct lvx_option lvx_options[] = {
 		"a live source silent so long is stalled (5)"},
 	{"give-up", FLAG | DAEMON | STREAM, SECONDS, S(give_up_s), 0, 1e6, "SEC",
 		"reconnect no longer than this (0: for ever)"},
+	{"dead-air", FLAG | DAEMON | STREAM, SECONDS, S(dead_air_s), 0, 86400, "SEC",
+		"what is live and silent for so long is told (30; 0: never)"},
 	{"record", FLAG | DAEMON | STREAM, STRING, S(record), 0, 0, "DIR",
 		"write the text as subtitle files into DIR"},
 	{"record-formats", FLAG | DAEMON | STREAM, STRING, S(record_formats), 0, 0, "LIST",
-		"their formats (srt,vtt,ttml,jsonl)"},
+		"their formats (srt,vtt,ttml,jsonl, and events: all that went out)"},
 	{"record-roll", FLAG | DAEMON | STREAM, NUMBER, S(record_roll_min), 0, 10080, "MIN",
 		"begin new files every MIN minutes of the stream (0: never)"},
 	{"record-hold", FLAG | DAEMON | STREAM, SECONDS, S(record_hold_s), 0, LVX_HOLD_MAX_S, "SEC",
@@ -247,6 +249,7 @@ static void init_stream(struct lvx_stream_settings *s)
 		.pace = -1,
 		.live = -1,
 		.delay_ms = -1,
+		.dead_air_s = -1,
 		.record_roll_min = -1,
 		.out_delay_ms = -1,
 		.hls_segment_s = -1,
@@ -368,6 +371,7 @@ struct lvx_stream_settings lvx_settings_resolved(
 	r.live = r.live >= 0 ? r.live : d->live > 0;
 	r.stall_s = r.stall_s >= 0 ? r.stall_s : d->stall_s;
 	r.give_up_s = r.give_up_s >= 0 ? r.give_up_s : d->give_up_s;
+	r.dead_air_s = r.dead_air_s >= 0 ? r.dead_air_s : d->dead_air_s;
 	r.record = r.record ? r.record : d->record;
 	r.record_formats = r.record_formats ? r.record_formats : d->record_formats;
 	r.record_roll_min = r.record_roll_min >= 0 ? r.record_roll_min : d->record_roll_min;
@@ -553,7 +557,8 @@ static void fill_defaults(struct lvx_settings *s)
 	if (!s->allow_schemes)
 		s->allow_schemes = copy("https,http,rtsp,srt,rtmp");
 	if (!s->defaults.record_formats)
-		s->defaults.record_formats = copy("srt,vtt,ttml,jsonl");
+		s->defaults.record_formats = copy("srt,vtt,ttml,jsonl,events");
+	s->defaults.dead_air_s = s->defaults.dead_air_s >= 0 ? s->defaults.dead_air_s : 30;
 	s->port = s->port >= 0 ? s->port : 8437;
 	s->history = s->history >= 0 ? s->history : 4096;
 	s->max_connections = s->max_connections >= 0 ? s->max_connections : 1024;

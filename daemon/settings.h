@@ -33,6 +33,7 @@ struct lvx_stream_settings {
 	int out_delay_ms;
 	int hls_segment_s, hls_window_s; /* window 0: all is kept */
 	double stall_s, give_up_s;
+	double dead_air_s; /* 0: never */
 	double record_hold_s, hls_hold_s; /* 0: none */
 };
 

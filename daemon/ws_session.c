@@ -4,6 +4,7 @@
  * subscription, the number of the next one. So a slow reader costs its socket
  * buffer and nothing else, and is dropped when it falls too far behind.
  */
+#include "daemon/cues.h"
 #include "daemon/server_priv.h"
 
 #include "base/clock.h"
@@ -174,7 +175,7 @@ static void send_hello(struct lvx_ws_session *s)
 	lvx_text_printf(&t, ",\"slot_us\":%" PRId64 ",\"delay_us\":%" PRId64 ",\"delays_ms\":",
 		model->slot_us, lvx_hub_default_delay_us(s->server->params.hub));
 	lvx_json_out_delays(&t, model);
-	lvx_text_printf(&t, "}");
+	lvx_text_printf(&t, ",\"clear_after_us\":%d}", LVX_CUE_CLEAR_US);
 	send_text(s, &t);
 	lvx_text_finish(&t);
 }

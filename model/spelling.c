@@ -77,8 +77,8 @@ static size_t last_of(const char *s, size_t len)
  * Is s that word, but for punctuation that may stand before (the first word of a phrase) or
  * after it (the last)? *before, *after: its bytes.
  */
-static bool is_word(const char *word, const char *s, bool first, bool last, size_t *before,
-	size_t *after)
+static bool is_word(
+	const char *word, const char *s, bool first, bool last, size_t *before, size_t *after)
 {
 	size_t len = strlen(s), most = first ? opening(s) : 0, n;
 	for (size_t head = 0; head <= most; head += n) {
@@ -267,8 +267,7 @@ static void spell(char *out, const struct lvx_speller *s, const struct match *m,
 }
 
 /* Tells the words of the rule in place of those that it matches. */
-static void replace(
-	struct lvx_speller *s, const struct match *m, lvx_spelled_fn fn, void *user)
+static void replace(struct lvx_speller *s, const struct match *m, lvx_spelled_fn fn, void *user)
 {
 	const struct phrase *right = &m->rule->right;
 	uint32_t n = m->rule->wrong.n;

@@ -19,7 +19,7 @@ enum {
 
 struct lvx_spelling; /* rules; free-threaded once all are there */
 
-struct lvx_spelling *lvx_spelling_create(void); /* aborts when out of memory */
+struct lvx_spelling *lvx_spelling_create(void);    /* aborts when out of memory */
 void lvx_spelling_destroy(struct lvx_spelling *s); /* NULL is fine */
 /*
  * Valid UTF-8; words are what lvx_utf8_word says, so a Chinese character is one. LVX_EINVAL: a side
@@ -41,7 +41,7 @@ typedef void (*lvx_spelled_fn)(void *user, const struct lvx_spelled *word);
 /* One lane's words on their way; in the caller's memory, without allocation. Zeroed: no rules. */
 struct lvx_speller {
 	const struct lvx_spelling *rules; /* borrowed; NULL: words pass as they are */
-	uint32_t n;			  /* that wait */
+	uint32_t n;                       /* that wait */
 	struct {
 		char text[LVX_SPELLED_BYTES_MAX + 1];
 		struct lvx_spelled word; /* text points nowhere */
@@ -49,8 +49,8 @@ struct lvx_speller {
 };
 
 /* fn is called for what is settled now, perhaps never, perhaps several times. */
-void lvx_speller_word(struct lvx_speller *s, const struct lvx_spelled *word, lvx_spelled_fn fn,
-	void *user);
+void lvx_speller_word(
+	struct lvx_speller *s, const struct lvx_spelled *word, lvx_spelled_fn fn, void *user);
 void lvx_speller_flush(struct lvx_speller *s, lvx_spelled_fn fn, void *user); /* no more waiting */
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/outputs/cc608.h"
 
+#include "daemon/cues.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,7 +188,7 @@ void lvx_cc608_word(struct lvx_cc608 *c, const char *text, int64_t at_us)
 	if (n == 0 || !has_room(c, (size_t)n, 1 + (size_t)n / LVX_CC608_COLUMNS))
 		return;
 	/* After so long a pause the row will have been erased. */
-	bool erased = c->column < 0 || at_us - c->last_at_us > LVX_CC608_CLEAR_US;
+	bool erased = c->column < 0 || at_us - c->last_at_us > LVX_CUE_CLEAR_US;
 	bool unknown = is_unknown(c, chars, n), again = unknown && c->last_unknown && !erased;
 	c->last_unknown = unknown;
 	if (again)
@@ -333,7 +335,7 @@ bool lvx_cc608_next(struct lvx_cc608 *c, int64_t pts_us, uint8_t pair[2])
 		int64_t late_us = pts_us - item->at_us;
 		c->clear_us = item->end_us + (late_us > 0 ? late_us : 0);
 	} else if (c->params.rows > 0) {
-		c->clear_us = pts_us + LVX_CC608_CLEAR_US;
+		c->clear_us = pts_us + LVX_CUE_CLEAR_US;
 	}
 	c->repeat = item->kind != TEXT && !c->repeat;
 	uint16_t code = item->code;

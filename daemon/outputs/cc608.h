@@ -15,7 +15,6 @@ enum {
 	LVX_CC608_COLUMNS = 32,
 	LVX_CC608_ROWS_MAX = 4,
 	LVX_CC608_QUEUE = 4096,       /* pairs; more than a minute of text */
-	LVX_CC608_CLEAR_US = 6000000, /* rolled-up text stays so long when nothing follows */
 };
 
 struct lvx_cc608;

@@ -2,6 +2,7 @@
 """Runs lumivoxd for a test and talks to it; TAP on stdout."""
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -45,6 +46,7 @@ class Daemon:
         full.pop("LVX_TOKEN", None)
         full.update(env or {})
         self.log = tempfile.TemporaryFile("w+")
+        fcntl.fcntl(self.log, fcntl.F_SETFL, os.O_APPEND)  # reading moves the place where the daemon would write
         lanes = ["--lanes", lanes] if lanes and not {"--lanes", "--config"} & {*args} else []
         self.proc = subprocess.Popen([exe, "--model", "/tmp", "--port", "0", *lanes, *args], env=full,
                                      stdout=subprocess.PIPE, stderr=self.log, text=True)

@@ -105,7 +105,7 @@ static void test_formats(void **state)
 		"\"words\":[{\"text\":\"w\"}]}\n",
 	};
 	(void)state;
-	for (int i = 0; i < LVX_CAPTION_FORMATS; i++) {
+	for (int i = 0; i < LVX_CAPTION_EVENTS; i++) {
 		struct lvx_caption_file *f = make((enum lvx_caption_format)i, "news");
 		char want[200];
 		snprintf(want, sizeof(want), "%s/news.20251125T022411Z.caption.en.%s", dir,
@@ -163,7 +163,7 @@ static void limit_files(rlim_t bytes)
 static void test_full_disk(void **state)
 {
 	(void)state;
-	for (int i = 0; i < LVX_CAPTION_FORMATS; i++) {
+	for (int i = 0; i < LVX_CAPTION_EVENTS; i++) {
 		struct lvx_caption_file *f = make((enum lvx_caption_format)i, "full");
 		assert_int_equal(add(f, 1, "One."), LVX_OK);
 		char *before = content(lvx_caption_file_path(f));
@@ -219,7 +219,7 @@ static void test_killed(void **state)
 	(void)state;
 	for (int round = 0; round < ROUNDS; round++) {
 		enum lvx_caption_format format =
-			(enum lvx_caption_format)(round % LVX_CAPTION_FORMATS);
+			(enum lvx_caption_format)(round % LVX_CAPTION_EVENTS);
 		struct lvx_caption_file *f = make(format, "killed");
 		int acks[2];
 		assert_int_equal(pipe(acks), 0);
@@ -258,7 +258,7 @@ static void test_format_lists(void **state)
 	assert_int_equal(mask, 1u << LVX_CAPTION_SRT | 1u << LVX_CAPTION_JSONL);
 	assert_int_equal(lvx_caption_formats_parse(&mask, "x", "srt,doc", &err), LVX_EINVAL);
 	assert_string_equal(
-		err.msg, "x: 'doc' is not a format; allowed are srt, vtt, ttml and jsonl");
+		err.msg, "x: 'doc' is not a format; allowed are srt, vtt, ttml, jsonl and events");
 	assert_int_equal(lvx_caption_formats_parse(&mask, "x", " ,", &err), LVX_EINVAL);
 	assert_int_equal(lvx_caption_formats_parse(&mask, "x", "vt", &err), LVX_EINVAL);
 }

@@ -67,7 +67,8 @@ static void test_refusals(void **state)
 		{"a\nb => c => d", "names.txt:2: '=>' stands in it twice"},
 		{"=> b", "names.txt:1: what stands before '=>' is empty"},
 		{"# x\n\na =>", "names.txt:3: what stands after '=>' is empty"},
-		{"a b c d e f g h i => x", "names.txt:1: what stands before '=>' has more than 8 words"},
+		{"a b c d e f g h i => x",
+			"names.txt:1: what stands before '=>' has more than 8 words"},
 		{"Ab c => x\naB C => y", "names.txt:2: 'aB C' has a rule already"},
 		{"a\xff", "names.txt:1: it is not UTF-8"},
 		{"a\x1bz", "names.txt:1: it has a control character"},
@@ -80,7 +81,8 @@ static void test_refusals(void **state)
 	char *text = malloc(LVX_GLOSSARY_BYTES_MAX + 1);
 	memset(text, 'x', LVX_GLOSSARY_BYTES_MAX + 1);
 	refused(text, LVX_GLOSSARY_BYTES_MAX + 1, "at most 65536 bytes");
-	refused(text, LVX_GLOSSARY_TERM_BYTES_MAX + 1, "names.txt:1: a term has 161 bytes; allowed are 160");
+	refused(text, LVX_GLOSSARY_TERM_BYTES_MAX + 1,
+		"names.txt:1: a term has 161 bytes; allowed are 160");
 	memcpy(text, "a=>", 3);
 	refused(text, 3 + LVX_SPELLING_BYTES_MAX + 1, "after '=>' has 161 bytes; allowed are 160");
 	memset(text, '\n', LVX_GLOSSARY_BYTES_MAX);

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import time
 import xml.etree.ElementTree as ET
@@ -66,6 +67,8 @@ def files(d):
     """{(stream, time, part, lane, language): {extension: cues}}"""
     found = collections.defaultdict(dict)
     for name in sorted(os.listdir(d)):
+        if name.endswith(".events.jsonl"):
+            continue
         m = re.fullmatch(r"(\w+)\.(\d{8}T\d{6}Z(?:~\d+)?)(?:_(\d{4}))?\.(\w+)\.(\w+)\.(\w+)", name)
         assert m, name
         found[m[1], m[2], int(m[3] or 1), m[4], m[5]][m[6]] = read(os.path.join(d, name))
@@ -132,18 +135,132 @@ def test_live(exe):
         with Daemon(exe, f"a={wav(d + '/a.wav', 60)}", "--record", d + "/rec", "--lanes", "caption") as daemon:
             os.makedirs(d + "/rec", exist_ok=True)
             deadline = time.monotonic() + 60
-            while not any(n.endswith(".jsonl") and len(read(f"{d}/rec/{n}")) > 1
+            while not any(n.endswith(".en.jsonl") and len(read(f"{d}/rec/{n}")) > 1
                           for n in os.listdir(d + "/rec")):
                 assert time.monotonic() < deadline, daemon.stderr()
                 time.sleep(0.1)
             info = daemon.info("a")
             assert not info.get("end_reason")
-            name, = (n for n in os.listdir(d + "/rec") if n.endswith(".jsonl"))
+            name, = (n for n in os.listdir(d + "/rec") if n.endswith(".en.jsonl"))
             with open(os.path.join(d, "rec", name), encoding="utf8") as f:
                 e = json.loads(f.readline())
             assert e["epoch"] == info["epoch"]
             assert abs(e["wall_us"] - info["start_wall_us"] - e["start_us"]) < 50000, (e, info)
             assert abs(e["wall_us"] / 1e6 - time.time()) < 60
+
+
+def events(d, stream):
+    """The lines of the stream's event logs, part after part; each must be whole."""
+    found = []
+    for name in sorted(n for n in os.listdir(d) if n.startswith(stream + ".") and n.endswith(".events.jsonl")):
+        with open(os.path.join(d, name), encoding="utf8") as f:
+            text = f.read()
+        assert text.endswith("}\n"), text[-200:]
+        found += [json.loads(line) for line in text.splitlines()]
+    return found
+
+
+def test_events(exe):
+    """all that went out is in the log of events, as it went out: lanes, states, gaps, corrections, silence, the end"""
+    async def run(daemon):
+        async with daemon.connect() as s:
+            await s.ask(type="push", stream="a", format="s16le", sample_rate=16000, channels=1, live=True)
+            await s.ask(type="subscribe", stream="a", lanes=["caption", "translation"], activity=True,
+                        **{"from": "start"})
+            loud = (b"\x00\x20\x00\xe0" * 8000)
+            got = []
+            for sound in [loud] * 2 + [pcm(1)] * 4:
+                await s.ws.send(sound)
+            got += await s.until("dead_air")
+            text = next(e for e in got if e["type"] == "text")
+            status, body = daemon.http("POST", "/api/streams/a/corrections", {
+                "epoch": text["epoch"], "from_seq": text["seq"], "to_seq": text["seq"], "text": "晚上好"})
+            assert status == 201, body
+            await s.ws.send(loud)
+            got += await s.until("dead_air")
+            await s.send(type="finish")
+            return got + await s.until("end")
+    with folder() as d:
+        with Daemon(exe, "--record", d + "/rec", "--record-formats", "events", "--lanes", "caption,translation",
+                    "--translate-to", "de", "--dead-air", "2") as daemon:
+            got = [e for e in asyncio.run(run(daemon)) if "seq" in e]
+            log = daemon.stderr()
+        assert "stream a: dead air: silent for" in log and "no dead air any more" in log, log
+        lines = events(d + "/rec", "a")
+        assert [{k: v for k, v in e.items() if k != "wall_us"} for e in lines] == got, (lines, got)
+        assert [e["seq"] for e in lines] == list(range(1, len(lines) + 1))
+        assert all(a["wall_us"] <= b["wall_us"] <= time.time() * 1e6 for a, b in zip(lines, lines[1:]))
+        kinds = [e["type"] for e in lines]
+        assert {"state", "text", "correction", "dead_air"} < set(kinds) and kinds[-1] == "end", kinds
+        silent, over = (e for e in lines if e["type"] == "dead_air")
+        assert not silent["over"] and silent["silent_us"] >= 2000000 and over["over"], (silent, over)
+        assert {e["lane"] for e in lines if e["type"] == "text"} == {"caption", "translation"}
+        assert not [n for n in os.listdir(d + "/rec") if not n.endswith(".events.jsonl")]
+
+
+def test_events_missing(exe):
+    """what the log of events could not have is said in it: a disk that was full, a history that was too short"""
+    with folder() as d:
+        with Daemon(exe, "--record", d + "/rec", "--lanes", "caption", "--record-formats", "events",
+                    "--record-roll", "1") as daemon:
+            limit = resource.RLIMIT_FSIZE
+            forever = resource.prlimit(daemon.proc.pid, limit)
+
+            async def run():
+                async with daemon.connect() as s:
+                    await s.ask(type="push", stream="a", format="s16le", sample_rate=16000, channels=1)
+                    for part, room in (30, forever[0]), (10, 1500), (40, forever[0]):
+                        resource.prlimit(daemon.proc.pid, limit, (room, forever[1]))
+                        before = daemon.info("a")["words"]
+                        for _ in range(part):
+                            await s.ws.send(pcm(1))
+                        daemon.wait_for("a", lambda i: i["words"] >= before + part * 2)
+                        time.sleep(1)
+                    await s.send(type="finish")
+                    await s.until("pushed")
+            asyncio.run(run())
+        lines = events(d + "/rec", "a")
+        gap, = (e for e in lines if e["type"] == "gap")
+        assert gap["what"] == "events" and gap["reason"] == "disk", gap
+        seqs = [s for e in lines for s in ([e["seq"]] if "seq" in e else range(e["from_seq"], e["to_seq"] + 1))]
+        assert seqs == list(range(1, seqs[-1] + 1)) and lines[-1]["type"] == "end", seqs
+        assert len([n for n in os.listdir(d + "/rec") if "_0002.events" in n]) == 1, os.listdir(d + "/rec")
+    with folder() as d:
+        with Daemon(exe, f"a={wav(d + '/a.wav', 60)}", "--pace", "max", "--record", d + "/rec", "--lanes", "caption",
+                    "--history", "16", "--record-formats", "events", env={"LVX_FAKE_FLOOD": "200"}) as daemon:
+            daemon.wait_for("a", lambda i: i.get("end_reason"))
+        lines = events(d + "/rec", "a")
+        seqs = [s for e in lines for s in ([e["seq"]] if "seq" in e else range(e["from_seq"], e["to_seq"] + 1))]
+        assert seqs == list(range(1, seqs[-1] + 1)), "neither there nor said to be missing"
+        assert {e.get("reason") for e in lines if e["type"] == "gap"} == {"history"}, "nothing was missing"
+
+
+def test_killed(exe):
+    """a daemon that is killed leaves whole files, and all that was on the disk before"""
+    with folder() as d:
+        daemon = Daemon(exe, f"a={wav(d + '/a.wav', 60)}", "--record", d + "/rec")
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while len(os.listdir(d + "/rec") if os.path.isdir(d + "/rec") else []) < 9:  # four formats of two lanes
+                assert time.monotonic() < deadline, daemon.stderr()
+                time.sleep(0.05)
+            before, log = files(d + "/rec"), events(d + "/rec", "a")
+        finally:
+            rc, _, _ = daemon.stop(signal.SIGKILL)
+        assert rc == -signal.SIGKILL
+        after = files(d + "/rec")  # each is whole, or it could not be read
+        for key, formats in before.items():
+            for form, cues in formats.items():
+                assert cues and after[key][form][:len(cues)] == cues, (key, form)
+        left = events(d + "/rec", "a")
+        assert left[:len(log)] == log and [e["seq"] for e in left] == list(range(1, len(left) + 1)), left
+        assert left[-1]["type"] != "end"
+        # Those of the next start are others.
+        with Daemon(exe, f"a={d}/a.wav", "--pace", "max", "--record", d + "/rec") as again:
+            again.wait_for("a", lambda i: i.get("end_reason"))
+        assert files(d + "/rec").keys() > after.keys()
+        lines = events(d + "/rec", "a")
+        assert len({e["epoch"] for e in lines}) == 2 and lines[:len(left)] == left and lines[-1]["type"] == "end"
 
 
 def test_settings(exe):
@@ -226,7 +343,8 @@ def test_full_tmpfs(exe):
         os.chmod(d + "/tiny", 0o755)
         for name in "abc":
             wav(f"{d}/{name}.wav", 150)
-        with Daemon(d + "/tiny", *(f"{n}={d}/{n}.wav" for n in "abc"), "--pace", "max", "--record", d + "/rec") as daemon:
+        with Daemon(d + "/tiny", *(f"{n}={d}/{n}.wav" for n in "abc"), "--pace", "max", "--record", d + "/rec",
+                    "--record-formats", "srt,vtt,ttml,jsonl") as daemon:
             for name in "abc":
                 assert daemon.wait_for(name, lambda i: i.get("end_reason"))["words"] == 750
             end = time.monotonic() + PATIENCE
@@ -245,4 +363,4 @@ def test_full_tmpfs(exe):
 
 
 if __name__ == "__main__":
-    main([test_files, test_streams_of_one_name, test_live, test_settings, test_full_disk, test_slow_disk, test_full_tmpfs])
+    main([test_files, test_streams_of_one_name, test_live, test_events, test_events_missing, test_killed, test_settings, test_full_disk, test_slow_disk, test_full_tmpfs])

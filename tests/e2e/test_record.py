@@ -20,6 +20,8 @@ def captions(folder):
     """{extension: path} of the caption lane, by the time in the name."""
     runs = {}
     for name in sorted(os.listdir(folder)):
+        if name.endswith(".events.jsonl"):
+            continue
         _, when, lane, language, form = name.split(".")
         if (lane, language) == ("caption", "en"):
             runs.setdefault(when, {})[form] = os.path.join(folder, name)

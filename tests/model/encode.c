@@ -11,7 +11,8 @@ int main(int argc, char **argv)
 	struct lvx_tokenizer *tok;
 	struct lvx_error err;
 	char word[1024];
-	if (argc != 3 || lvx_tokenizer_load(&tok, argv[1], (uint32_t)atoi(argv[2]), &err) != LVX_OK) {
+	if (argc != 3 ||
+		lvx_tokenizer_load(&tok, argv[1], (uint32_t)atoi(argv[2]), &err) != LVX_OK) {
 		fprintf(stderr, "encode: %s\n", argc == 3 ? err.msg : "TOKENIZER.JSON VOCABULARY");
 		return 1;
 	}

@@ -30,8 +30,8 @@ static void on_spelled(void *user, const struct lvx_spelled *w)
 	(void)user;
 	size_t at = strlen(said);
 	assert_true(strlen(w->text) <= LVX_SPELLED_BYTES_MAX);
-	snprintf(said + at, sizeof(said) - at, "%s%s/%d-%d%s", at ? " " : "", w->text, (int)w->start_us,
-		(int)w->end_us, w->segment_end ? "|" : "");
+	snprintf(said + at, sizeof(said) - at, "%s%s/%d-%d%s", at ? " " : "", w->text,
+		(int)w->start_us, (int)w->end_us, w->segment_end ? "|" : "");
 }
 
 /* Word n lies from 10n to 10n + 9; '.' ends a segment, '~' is a pause. */
@@ -65,9 +65,10 @@ static const char *spelled(const struct lvx_spelling *s, const char *text)
 static void test_rules(void **state)
 {
 	(void)state;
-	static const char *const rules[] = {"lumi vox", "Lumivox", "grey", "gray", "iphone", "iPhone", "u s a",
-		"U.S.A.", "new york", "NYC", "new york times", "The New York Times", "caf\xc3\xa9", "Caf\xc3\xa9",
-		"c#", "C#", "\xe8\xb7\xaf\xe7\xb1\xb3", "\xe5\x8d\xa2\xe7\xb1\xb3\xe6\xb2\x83", NULL};
+	static const char *const rules[] = {"lumi vox", "Lumivox", "grey", "gray", "iphone",
+		"iPhone", "u s a", "U.S.A.", "new york", "NYC", "new york times",
+		"The New York Times", "caf\xc3\xa9", "Caf\xc3\xa9", "c#", "C#",
+		"\xe8\xb7\xaf\xe7\xb1\xb3", "\xe5\x8d\xa2\xe7\xb1\xb3\xe6\xb2\x83", NULL};
 	static const struct {
 		const char *in, *out;
 	} cases[] = {
@@ -89,7 +90,8 @@ static void test_rules(void **state)
 		{"new york. times", "NYC./0-19| times/20-29"},
 		{"in the u s a.", "in/0-9 the/10-19 U.S.A./20-49|"},
 		/* A Chinese character is a word. */
-		{"\xe8\xb7\xaf \xe7\xb1\xb3 x", "\xe5\x8d\xa2/0-6 \xe7\xb1\xb3/6-12 \xe6\xb2\x83/12-19 x/20-29"},
+		{"\xe8\xb7\xaf \xe7\xb1\xb3 x",
+			"\xe5\x8d\xa2/0-6 \xe7\xb1\xb3/6-12 \xe6\xb2\x83/12-19 x/20-29"},
 	};
 	struct lvx_spelling *s = spelling(rules);
 	assert_int_equal(lvx_spelling_count(s), 9);
@@ -103,7 +105,8 @@ static void test_rules(void **state)
 static void test_bounds(void **state)
 {
 	(void)state;
-	static const char *const rules[] = {"a", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "p q r s t u v w", "1 2 3 4 5 6 7 8", NULL};
+	static const char *const rules[] = {"a", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+		"p q r s t u v w", "1 2 3 4 5 6 7 8", NULL};
 	struct lvx_spelling *s = spelling(rules);
 	char word[302];
 	memset(word, '!', sizeof(word));
@@ -116,10 +119,12 @@ static void test_bounds(void **state)
 		assert_string_equal(spelled(s, word), want);
 		word[len - 1] = word[len] = '!';
 	}
-	assert_string_equal(spelled(s, "!!!!!!!!!!!!!!!!a"), "!!!!!!!!!!!!!!!!bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/0-9");
+	assert_string_equal(spelled(s, "!!!!!!!!!!!!!!!!a"),
+		"!!!!!!!!!!!!!!!!bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/0-9");
 	assert_string_equal(spelled(s, "!!!!!!!!!!!!!!!!!a"), "!!!!!!!!!!!!!!!!!a/0-9");
 	assert_string_equal(spelled(s, "p q r s t u v p q r s t u v w"),
-		"p/0-9 q/10-19 r/20-29 s/30-39 t/40-49 u/50-59 v/60-69 1/70-79 2/80-89 3/90-99 4/100-109 "
+		"p/0-9 q/10-19 r/20-29 s/30-39 t/40-49 u/50-59 v/60-69 1/70-79 2/80-89 3/90-99 "
+		"4/100-109 "
 		"5/110-119 6/120-129 7/130-139 8/140-149");
 	lvx_spelling_destroy(s);
 }
@@ -145,7 +150,8 @@ static void test_in_a_row(void **state)
 	tick_until_idle();
 	/* The second one waited for a "there" that did not come, not until the end. */
 	assert_string_equal(fake_words(r, CAPTION), "Hi hello|");
-	const struct fake_event *first = fake_nth(r, LVX_EVENT_WORD, 0), *second = fake_nth(r, LVX_EVENT_WORD, 1);
+	const struct fake_event *first = fake_nth(r, LVX_EVENT_WORD, 0),
+				*second = fake_nth(r, LVX_EVENT_WORD, 1);
 	/* Told with the token that ended it: from the start of the one to the end of the other. */
 	assert_int_equal(first->e.heard_us, 10 * FAKE_SLOT_US);
 	assert_int_equal(first->e.end_us, 3 * FAKE_SLOT_US);

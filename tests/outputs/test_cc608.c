@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text to pairs, read back by FFmpeg's decoder and by zvbi's. */
+#include "daemon/cues.h"
 #include "daemon/outputs/cc608.h"
 #include "tests/outputs/cc_read.h"
 
@@ -62,7 +63,7 @@ static void account_word(struct account *a, const char *word, int64_t at_us)
 		size_t k = strlen(extended[i]);
 		room += len >= k && strcmp(word + len - k, extended[i]) == 0;
 	}
-	if (a->n > 0 && at_us - a->last_us > LVX_CC608_CLEAR_US) {
+	if (a->n > 0 && at_us - a->last_us > LVX_CUE_CLEAR_US) {
 		gone(a);
 		a->n = 0;
 	}
