@@ -1,243 +1,155 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One model on one or several devices. A stream's row goes to the device with the fewest, a further
+ * row to that of the row that it follows. A row's number says which: number modulo devices.
+ */
 #include "daemon/engine.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/worker.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* KEEP_STEPS: a lost device costs at most so many ticks to catch up, and each tick the copy of
- * that part of the rows. */
-enum { TICKS_KEPT = 1024, KEEP_STEPS = 64 };
-
-struct command {
-	enum { CMD_ADD, CMD_REMOVE, CMD_SET_LANES } kind;
-	const struct lvx_row_params *params; /* ADD: borrowed, its sender waits */
-	uint32_t row, lanes;
-	bool waited_for; /* on its sender's stack; else on the heap, freed when done */
-	bool done;
-	enum lvx_status status;
-	struct lvx_error err;
-	struct command *next;
-};
+enum { DEVICES_MAX = 16 };
 
 struct lvx_engine {
-	pthread_t thread;
-	struct lvx_bell *bell;
 	struct lvx_model *model; /* read-only once loaded */
-
-	/* Model thread only, but for the device info, which never changes. */
-	struct lvx_runner *runner;
-	struct lvx_scheduler *scheduler;
-
-	pthread_mutex_t lock;
-	pthread_cond_t done; /* a command is done, or the start-up is over */
-	/* {lock} from here on */
-	struct command *first, **last;
-	bool started, quit, failed;
-	struct lvx_error start_err;
-	char why[384];
-	void (*on_failure)(void *user, const char *why);
-	void *on_failure_user;
-	struct lvx_engine_stats stats;
-	int32_t ticks_us[TICKS_KEPT];
-	uint64_t n_ticks;
-	int64_t start_us;
-
-	/* Copies of the params; read by the model thread at its start. */
-	char *device;
+	struct lvx_worker *workers[DEVICES_MAX];
+	uint32_t n_workers;
 	uint32_t n_rows;
+	int64_t start_us;
+	pthread_mutex_t lock;
+	uint32_t used[DEVICES_MAX], n_used; /* {lock} rows */
 };
 
-/* ---- model thread ---- */
+/* ---- which devices ---- */
 
-static void run_command(struct lvx_engine *e, struct command *c, bool failed)
+struct choice {
+	char *names; /* owned: what the others point into */
+	const char *devices[DEVICES_MAX];
+	uint32_t n;
+};
+
+/*
+ * lavapipe shares every dispatch out among its threads and wakes them for it, which costs as much
+ * as a small dispatch. Many streams do better with a device a core, each with a share of them. Not
+ * where somebody has said how many threads it is to have.
+ */
+static uint32_t devices_of_cpu(uint32_t n_rows)
 {
-	switch (c->kind) {
-	case CMD_ADD:
-		c->status = failed ? lvx_fail(&c->err, LVX_EDEVICE, "the compute device failed: %s",
-					     e->why)
-				   : lvx_scheduler_add(e->scheduler, c->params, &c->row, &c->err);
-		if (c->status == LVX_OK)
-			e->stats.n_rows_used++;
-		break;
-	case CMD_REMOVE:
-		lvx_scheduler_remove(e->scheduler, c->row);
-		e->stats.n_rows_used--;
-		break;
-	case CMD_SET_LANES:
-		if (!failed)
-			lvx_scheduler_set_lanes(e->scheduler, c->row, c->lanes);
-		break;
+	cpu_set_t cores;
+	uint32_t n = 1;
+	if (getenv("LP_NUM_THREADS"))
+		return 1;
+	if (sched_getaffinity(0, sizeof(cores), &cores) == 0)
+		n = (uint32_t)CPU_COUNT(&cores);
+	n = n < n_rows ? n : n_rows;
+	n = n < DEVICES_MAX ? n : DEVICES_MAX;
+	if (n > 1)
+		setenv("LP_NUM_THREADS", "0", 1);
+	return n;
+}
+
+static enum lvx_status choose_all(struct choice *c, struct lvx_error *err)
+{
+	static const char *const numbers[DEVICES_MAX] = {"0", "1", "2", "3", "4", "5", "6", "7",
+		"8", "9", "10", "11", "12", "13", "14", "15"};
+	struct lvx_device_info list[DEVICES_MAX];
+	int n = lvx_runner_list_devices(list, DEVICES_MAX, err);
+	if (n < 0)
+		return LVX_EDEVICE;
+	/* Beside a GPU a CPU would only be slow. */
+	for (int i = 0; i < n && i < DEVICES_MAX; i++)
+		if (list[i].usable && strcmp(list[i].type, list[0].type) == 0)
+			c->devices[c->n++] = numbers[i];
+	return c->n ? LVX_OK : lvx_fail(err, LVX_ENOENT, "device 'all': none can be used");
+}
+
+static enum lvx_status choose(
+	struct choice *c, const struct lvx_engine_params *p, struct lvx_error *err)
+{
+	struct lvx_device_info best;
+	*c = (struct choice){.n = 1};
+	if (!p->device) {
+		if (lvx_runner_list_devices(&best, 1, err) >= 1 && strcmp(best.type, "cpu") == 0)
+			c->n = devices_of_cpu(p->n_rows);
+		return LVX_OK;
 	}
-}
-
-/* Works off what others asked for. False: it is time to end. */
-static bool run_commands(struct lvx_engine *e)
-{
-	pthread_mutex_lock(&e->lock);
-	while (e->first) {
-		struct command *c = e->first;
-		e->first = c->next;
-		if (!e->first)
-			e->last = &e->first;
-		/* Under the lock: commands are rare and short, and no callback takes it. */
-		run_command(e, c, e->failed);
-		if (c->waited_for) {
-			c->done = true;
-			pthread_cond_broadcast(&e->done);
-		} else {
-			free(c);
-		}
+	if (strcmp(p->device, "all") == 0) {
+		c->n = 0;
+		return choose_all(c, err);
 	}
-	bool go_on = !e->quit;
-	pthread_mutex_unlock(&e->lock);
-	return go_on;
-}
-
-static void note_tick(struct lvx_engine *e, int64_t took_us)
-{
-	struct lvx_runner_stats runner;
-	lvx_runner_get_stats(e->runner, &runner);
-	uint64_t bytes = lvx_runner_device_bytes(e->runner);
-	pthread_mutex_lock(&e->lock);
-	e->ticks_us[e->n_ticks++ % TICKS_KEPT] = took_us > INT32_MAX ? INT32_MAX : (int32_t)took_us;
-	e->stats.busy_us += took_us;
-	e->stats.runner = runner;
-	e->stats.device_bytes = bytes;
-	pthread_mutex_unlock(&e->lock);
-}
-
-static void fail_for_good(struct lvx_engine *e, enum lvx_status st)
-{
-	pthread_mutex_lock(&e->lock);
-	e->failed = true;
-	e->stats.failed = true;
-	snprintf(e->why, sizeof(e->why), "%s: %s", lvx_runner_device(e->runner)->name,
-		lvx_status_name(st));
-	void (*fn)(void *user, const char *why) = e->on_failure;
-	void *user = e->on_failure_user;
-	pthread_mutex_unlock(&e->lock);
-	lvx_log_error("the compute device failed: %s", e->why);
-	if (fn)
-		fn(user, e->why);
-}
-
-static void work(struct lvx_engine *e)
-{
-	bool failed = false;
-	while (run_commands(e)) {
-		uint32_t n_done = 0;
-		if (!failed) {
-			int64_t begin_us = lvx_now_us();
-			enum lvx_status st = lvx_scheduler_tick(e->scheduler, &n_done);
-			if (n_done > 0)
-				note_tick(e, lvx_now_us() - begin_us);
-			if (st != LVX_OK && st != LVX_AGAIN) {
-				fail_for_good(e, st);
-				failed = true;
-			}
-		}
-		if (failed || n_done == 0)
-			lvx_bell_wait(e->bell, -1);
+	c->names = strdup(p->device);
+	if (!c->names)
+		return lvx_fail(err, LVX_ENOMEM, "engine: out of memory");
+	c->n = 0;
+	char *rest = NULL;
+	for (char *d = strtok_r(c->names, ",", &rest); d; d = strtok_r(NULL, ",", &rest)) {
+		if (c->n == DEVICES_MAX)
+			return lvx_fail(err, LVX_ELIMIT, "device: more than %d", DEVICES_MAX);
+		c->devices[c->n++] = d;
 	}
+	return c->n ? LVX_OK : lvx_fail(err, LVX_EINVAL, "device: a number or a name is wanted");
 }
 
-static void *model_thread(void *arg)
-{
-	struct lvx_engine *e = arg;
-	struct lvx_error err = {0};
-	struct lvx_runner_params rp = {
-		.device = e->device, .n_rows = e->n_rows, .keep_steps = KEEP_STEPS};
-	enum lvx_status st = lvx_runner_create(&e->runner, e->model, &rp, &err);
-	if (st == LVX_OK)
-		st = lvx_scheduler_create(&e->scheduler, e->model, e->runner, e->n_rows, &err);
-	pthread_mutex_lock(&e->lock);
-	e->started = true;
-	e->start_err = err;
-	e->start_err.status = st;
-	if (st == LVX_OK)
-		e->stats.device_bytes = lvx_runner_device_bytes(e->runner);
-	pthread_cond_broadcast(&e->done);
-	pthread_mutex_unlock(&e->lock);
-	if (st == LVX_OK)
-		work(e);
-	lvx_scheduler_destroy(e->scheduler);
-	lvx_runner_destroy(e->runner);
-	return NULL;
-}
+/* ---- life ---- */
 
-/* ---- other threads ---- */
-
-static void free_engine(struct lvx_engine *e)
+static enum lvx_status start(
+	struct lvx_engine *e, const struct choice *devices, struct lvx_error *err)
 {
-	lvx_model_destroy(e->model);
-	lvx_bell_destroy(e->bell);
-	free(e->device);
-	pthread_cond_destroy(&e->done);
-	pthread_mutex_destroy(&e->lock);
-	free(e);
+	uint32_t n = devices->n, share = (e->n_rows + n - 1) / n;
+	enum lvx_status st = LVX_OK;
+	for (uint32_t i = 0; i < n && st == LVX_OK; i++) {
+		/* Further rows follow theirs: a device has room for more than its share. */
+		struct lvx_worker_params p = {.model = e->model,
+			.device = devices->devices[i],
+			.n_rows = 2 * share < e->n_rows ? 2 * share : e->n_rows};
+		st = lvx_worker_create(&e->workers[i], &p, err);
+		e->n_workers += st == LVX_OK;
+	}
+	for (uint32_t i = 0; i < n && st == LVX_OK; i++)
+		st = lvx_worker_wait(e->workers[i], err);
+	return st;
 }
 
 enum lvx_status lvx_engine_create(
 	struct lvx_engine **out, const struct lvx_engine_params *params, struct lvx_error *err)
 {
 	struct lvx_engine *e = calloc(1, sizeof(*e));
+	struct choice devices = {0};
 	if (!e)
 		return lvx_fail(err, LVX_ENOMEM, "engine: out of memory");
 	pthread_mutex_init(&e->lock, NULL);
-	pthread_cond_init(&e->done, NULL);
-	e->last = &e->first;
 	e->n_rows = params->n_rows;
-	e->stats.n_rows = params->n_rows;
 	e->start_us = lvx_now_us();
-
-	enum lvx_status st = lvx_bell_create(&e->bell, err);
-	if (st != LVX_OK)
-		goto fail;
-	st = lvx_model_load(&e->model, params->model_dir, err);
-	if (st != LVX_OK)
-		goto fail;
-	if (params->device && !(e->device = strdup(params->device))) {
-		st = lvx_fail(err, LVX_ENOMEM, "engine: out of memory");
-		goto fail;
-	}
-	int rc = pthread_create(&e->thread, NULL, model_thread, e);
-	if (rc != 0) {
-		st = lvx_fail(err, LVX_EIO, "engine: no thread: %s", strerror(rc));
-		goto fail;
-	}
-	pthread_mutex_lock(&e->lock);
-	while (!e->started)
-		pthread_cond_wait(&e->done, &e->lock);
-	st = e->start_err.status;
-	if (st != LVX_OK && err)
-		*err = e->start_err;
-	pthread_mutex_unlock(&e->lock);
+	enum lvx_status st = lvx_model_load(&e->model, params->model_dir, err);
+	if (st == LVX_OK)
+		st = choose(&devices, params, err);
+	if (st == LVX_OK)
+		st = start(e, &devices, err);
+	free(devices.names);
 	if (st != LVX_OK) {
-		pthread_join(e->thread, NULL);
-		goto fail;
+		lvx_engine_destroy(e);
+		return st;
 	}
 	*out = e;
 	return LVX_OK;
-fail:
-	free_engine(e);
-	return st;
 }
 
 void lvx_engine_destroy(struct lvx_engine *e)
 {
 	if (!e)
 		return;
-	pthread_mutex_lock(&e->lock);
-	e->quit = true;
-	pthread_mutex_unlock(&e->lock);
-	lvx_bell_ring(e->bell);
-	pthread_join(e->thread, NULL);
-	free_engine(e);
+	for (uint32_t i = 0; i < e->n_workers; i++)
+		lvx_worker_destroy(e->workers[i]);
+	lvx_model_destroy(e->model);
+	pthread_mutex_destroy(&e->lock);
+	free(e);
 }
 
 const struct lvx_model_info *lvx_engine_model(const struct lvx_engine *e)
@@ -247,71 +159,90 @@ const struct lvx_model_info *lvx_engine_model(const struct lvx_engine *e)
 
 const struct lvx_device_info *lvx_engine_device(const struct lvx_engine *e)
 {
-	return lvx_runner_device(e->runner);
+	return lvx_worker_device(e->workers[0]);
 }
 
-struct lvx_bell *lvx_engine_bell(struct lvx_engine *e)
+uint32_t lvx_engine_n_devices(const struct lvx_engine *e)
 {
-	return e->bell;
+	return e->n_workers;
 }
 
-static void enqueue(struct lvx_engine *e, struct command *c) /* {lock} */
+/* ---- rows ---- */
+
+static struct lvx_worker *worker_of(const struct lvx_engine *e, uint32_t row)
 {
-	*e->last = c;
-	e->last = &c->next;
-	lvx_bell_ring(e->bell);
+	return e->workers[row % e->n_workers];
 }
 
-static void send_and_wait(struct lvx_engine *e, struct command *c)
+/* Takes a place on a device. */
+static enum lvx_status reserve(struct lvx_engine *e, const struct lvx_row_params *params,
+	uint32_t *out, struct lvx_error *err)
 {
-	c->waited_for = true;
+	uint32_t pick = 0;
+	enum lvx_status st = LVX_OK;
 	pthread_mutex_lock(&e->lock);
-	enqueue(e, c);
-	while (!c->done)
-		pthread_cond_wait(&e->done, &e->lock);
+	for (uint32_t i = 1; i < e->n_workers; i++)
+		pick = e->used[i] < e->used[pick] ? i : pick;
+	if (params->follows)
+		pick = params->of % e->n_workers;
+	if (e->n_used == e->n_rows)
+		st = lvx_fail(err, LVX_ELIMIT, "all %u rows are taken", e->n_rows);
+	else
+		e->n_used++, e->used[pick]++;
+	pthread_mutex_unlock(&e->lock);
+	*out = pick;
+	return st;
+}
+
+static void give_back(struct lvx_engine *e, uint32_t worker)
+{
+	pthread_mutex_lock(&e->lock);
+	e->n_used--;
+	e->used[worker]--;
 	pthread_mutex_unlock(&e->lock);
 }
 
 enum lvx_status lvx_engine_add(struct lvx_engine *e, const struct lvx_row_params *params,
 	uint32_t *row, struct lvx_error *err)
 {
-	struct command c = {.kind = CMD_ADD, .params = params};
-	send_and_wait(e, &c);
-	if (c.status == LVX_OK)
-		*row = c.row;
-	else if (err)
-		*err = c.err;
-	return c.status;
+	struct lvx_row_params p = *params;
+	uint32_t worker, local;
+	enum lvx_status st = reserve(e, params, &worker, err);
+	if (st != LVX_OK)
+		return st;
+	p.of /= e->n_workers;
+	st = lvx_worker_add(e->workers[worker], &p, &local, err);
+	if (st == LVX_OK)
+		*row = local * e->n_workers + worker;
+	else
+		give_back(e, worker);
+	return st;
 }
 
 void lvx_engine_remove(struct lvx_engine *e, uint32_t row)
 {
-	struct command c = {.kind = CMD_REMOVE, .row = row};
-	send_and_wait(e, &c);
+	lvx_worker_remove(worker_of(e, row), row / e->n_workers);
+	give_back(e, row % e->n_workers);
 }
 
 void lvx_engine_set_lanes(struct lvx_engine *e, uint32_t row, uint32_t lanes)
 {
-	struct command *c = malloc(sizeof(*c));
-	if (!c)
-		return;
-	*c = (struct command){.kind = CMD_SET_LANES, .row = row, .lanes = lanes};
-	pthread_mutex_lock(&e->lock);
-	enqueue(e, c);
-	pthread_mutex_unlock(&e->lock);
+	lvx_worker_set_lanes(worker_of(e, row), row / e->n_workers, lanes);
+}
+
+struct lvx_bell *lvx_engine_bell(struct lvx_engine *e, uint32_t row)
+{
+	return lvx_worker_bell(worker_of(e, row));
 }
 
 void lvx_engine_on_failure(
 	struct lvx_engine *e, void (*fn)(void *user, const char *why), void *user)
 {
-	pthread_mutex_lock(&e->lock);
-	e->on_failure = fn;
-	e->on_failure_user = user;
-	bool failed = e->failed;
-	pthread_mutex_unlock(&e->lock);
-	if (failed && fn)
-		fn(user, e->why);
+	for (uint32_t i = 0; i < e->n_workers; i++)
+		lvx_worker_on_failure(e->workers[i], fn, user);
 }
+
+/* ---- figures ---- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -319,17 +250,31 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void add_stats(struct lvx_engine_stats *to, const struct lvx_worker_stats *w)
+{
+	to->runner.steps += w->runner.steps;
+	to->runner.positions += w->runner.positions;
+	to->runner.slots += w->runner.slots;
+	to->runner.pictures += w->runner.pictures;
+	to->runner.recoveries += w->runner.recoveries;
+	to->runner.busy_us += w->runner.busy_us;
+	to->runner.last_step_us = w->runner.last_step_us;
+	to->n_rows_used += w->n_rows_used;
+	to->busy_us += w->busy_us;
+	to->device_bytes += w->device_bytes;
+	to->failed |= w->failed;
+}
+
 void lvx_engine_get_stats(struct lvx_engine *e, struct lvx_engine_stats *out)
 {
-	int32_t ticks[TICKS_KEPT];
-	pthread_mutex_lock(&e->lock);
-	*out = e->stats;
-	size_t n = e->n_ticks < TICKS_KEPT ? (size_t)e->n_ticks : TICKS_KEPT;
-	memcpy(ticks, e->ticks_us, n * sizeof(ticks[0]));
-	pthread_mutex_unlock(&e->lock);
-	out->up_us = lvx_now_us() - e->start_us;
-	out->tick_p50_us = 0;
-	out->tick_p99_us = 0;
+	int32_t ticks[DEVICES_MAX * LVX_TICKS_KEPT];
+	uint32_t n = 0;
+	*out = (struct lvx_engine_stats){.n_rows = e->n_rows, .up_us = lvx_now_us() - e->start_us};
+	for (uint32_t i = 0; i < e->n_workers; i++) {
+		struct lvx_worker_stats w;
+		n += lvx_worker_get_stats(e->workers[i], &w, ticks + n);
+		add_stats(out, &w);
+	}
 	if (n == 0)
 		return;
 	qsort(ticks, n, sizeof(ticks[0]), by_value);

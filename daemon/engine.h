@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The model thread: it alone owns the Vulkan device, the runner and the
- * scheduler. Others hand it commands and wait; producers only ring its bell.
+ * A model on one or several devices, and the rows of all streams, spread over them. Each
+ * device has a model thread (worker.h); others hand it commands and wait, producers
+ * only ring its bell.
  */
 #ifndef LVX_DAEMON_ENGINE_H
 #define LVX_DAEMON_ENGINE_H
@@ -13,21 +14,29 @@ struct lvx_engine;
 
 struct lvx_engine_params {
 	const char *model_dir;
-	const char *device; /* NULL: the best */
-	uint32_t n_rows;    /* streams and further languages at once */
+	/*
+	 * A number or a part of a name (runner.h), several with commas between, which may be the
+	 * same again; "all": all of the best kind. NULL: the best; if that is a CPU, one
+	 * for each core, unless $LP_NUM_THREADS says how many threads lavapipe is to have.
+	 */
+	const char *device;
+	uint32_t n_rows; /* streams and further languages at once, on all devices together */
 };
 
-/* Loads the model, opens the device and starts the thread. Returns when it is ready. */
+/* Loads the model, opens the devices and starts their threads; returns when they are ready. Call it
+ * before other threads use the environment. */
 enum lvx_status lvx_engine_create(
 	struct lvx_engine **out, const struct lvx_engine_params *params, struct lvx_error *err);
 void lvx_engine_destroy(struct lvx_engine *engine); /* after every row was removed */
 
 const struct lvx_model_info *lvx_engine_model(const struct lvx_engine *engine);
-const struct lvx_device_info *lvx_engine_device(const struct lvx_engine *engine);
-struct lvx_bell *lvx_engine_bell(struct lvx_engine *engine);
+const struct lvx_device_info *lvx_engine_device(const struct lvx_engine *engine); /* the first */
+uint32_t lvx_engine_n_devices(const struct lvx_engine *engine);
+/* Whoever feeds the row rings it when there is something to hear. */
+struct lvx_bell *lvx_engine_bell(struct lvx_engine *engine, uint32_t row);
 
-/* Any thread but the model thread; blocks for at most a tick. The params and their
- * strings are copied; feed and on_event run on the model thread, feed perhaps before this
+/* Any thread but a model thread; blocks for at most a tick. The params and their
+ * strings are copied; feed and on_event run on one model thread, feed perhaps before this
  * returns. LVX_ELIMIT: every row is taken. LVX_EDEVICE: the device has failed. */
 enum lvx_status lvx_engine_add(struct lvx_engine *engine, const struct lvx_row_params *params,
 	uint32_t *row, struct lvx_error *err);
@@ -37,8 +46,8 @@ void lvx_engine_remove(struct lvx_engine *engine, uint32_t row);
 void lvx_engine_set_lanes(struct lvx_engine *engine, uint32_t row, uint32_t lanes);
 
 /*
- * Called on the model thread if the device fails for good; rows get no more
- * events, but remove still works. If it has failed already, called at once.
+ * Called on a model thread if its device fails for good; its rows get no more
+ * events, but remove still works. If one has failed already, called at once.
  */
 void lvx_engine_on_failure(
 	struct lvx_engine *engine, void (*fn)(void *user, const char *why), void *user);

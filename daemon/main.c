@@ -312,10 +312,14 @@ static void say_ready(const struct daemon *d)
 		   strcmp(s->bind, "::") == 0;
 	const char *open = strchr(s->bind, ':') && !any ? "[" : "";
 	const char *shut = open[0] ? "]" : "";
-	lvx_log_info("READY %s://%s%s%s:%u/ model %s on %s, %d rows, %zu streams",
+	uint32_t n = lvx_engine_n_devices(d->engine);
+	char times[16] = "";
+	if (n > 1)
+		snprintf(times, sizeof(times), " x %u", n);
+	lvx_log_info("READY %s://%s%s%s:%u/ model %s on %s%s, %d rows, %zu streams",
 		s->tls_cert ? "https" : "http", open, any ? "localhost" : s->bind, shut,
 		lvx_server_port(d->server), lvx_engine_model(d->engine)->name,
-		lvx_engine_device(d->engine)->name, s->rows, s->n_streams);
+		lvx_engine_device(d->engine)->name, times, s->rows, s->n_streams);
 }
 
 /* ---- running and stopping ---- */

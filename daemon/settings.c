@@ -30,7 +30,8 @@ const struct lvx_option lvx_options[] = {
 	{"config", FLAG, STRING, 0, 0, 0, "FILE", "read FILE (INI: [daemon], [stream ID])"},
 	{"model", FLAG | DAEMON, STRING, D(model), 0, 0, "DIR", "the model's folder"},
 	{"device", FLAG | DAEMON, STRING, D(device), 0, 0, "NAME",
-		"compute device: an index of --list-compute, or a part of its name"},
+		"compute device: an index of --list-compute, or a part of its name; several with commas "
+		"between, or all: the streams are spread (the best; of a CPU one for each core)"},
 	{"rows", FLAG | DAEMON, NUMBER, D(rows), 1, 256, "N", "streams at once (16)"},
 	{"viewer-rows", FLAG | DAEMON, NUMBER, D(viewer_rows), 0, 256, "N",
 		"of these, rows for languages and lanes that viewers ask for (half)"},

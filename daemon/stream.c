@@ -147,7 +147,6 @@ static enum lvx_status open_ring(struct lvx_stream *s, const struct lvx_stream_p
 	enum lvx_status st = lvx_ring_create(&s->ring, &rp, err);
 	if (st != LVX_OK)
 		return st;
-	lvx_ring_set_bell(s->ring, lvx_engine_bell(s->engine));
 	return lvx_extractor_create(&s->extractor, s->ring, spec, !s->real_time, err);
 }
 
@@ -247,6 +246,7 @@ enum lvx_status lvx_stream_open(struct lvx_stream **out, struct lvx_engine *engi
 	st = add_row(s, p, err);
 	if (st != LVX_OK)
 		goto fail_ring;
+	lvx_ring_set_bell(s->ring, lvx_engine_bell(engine, s->row));
 	st = open_input(s, p, model->frontend.image.enabled, err);
 	if (st != LVX_OK)
 		goto fail_row;

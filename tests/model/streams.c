@@ -43,15 +43,21 @@ static void on_event(void *user, const struct lvx_event *e)
 	assert_in_range(n, 1, sizeof(line) - 1);
 	say(s, line, (size_t)n);
 	s->words += e->kind == LVX_EVENT_WORD;
-	s->ended |= e->kind == LVX_EVENT_END;
+	if (e->kind == LVX_EVENT_END)
+		s->ended = true;
+}
+
+void stream_prepare(struct stream *s)
+{
+	s->params.feed = feed;
+	s->params.on_event = on_event;
+	s->params.user = s;
 }
 
 void stream_join(struct stream *s, struct lvx_scheduler *scheduler)
 {
 	struct lvx_error err;
-	s->params.feed = feed;
-	s->params.on_event = on_event;
-	s->params.user = s;
+	stream_prepare(s);
 	if (lvx_scheduler_add(scheduler, &s->params, &s->row, &err) != LVX_OK)
 		fail_msg("%s", err.msg);
 	s->in = true;

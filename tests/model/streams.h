@@ -20,12 +20,15 @@ struct stream {
 	size_t slot_values, picture_values;
 	uint32_t n, at;
 	uint32_t row;
-	bool in, ended; /* has a row; END has come, or it has left */
+	bool in;            /* has a row */
+	_Atomic bool ended; /* END has come, or it has left */
 	uint32_t words;
 	char *said; /* a line an event */
 	size_t len, room;
 };
 
+/* Sets what the harness sets of the parameters. */
+void stream_prepare(struct stream *s);
 void stream_join(struct stream *s, struct lvx_scheduler *scheduler);
 void stream_leave(struct stream *s, struct lvx_scheduler *scheduler);
 /* For another run of the same inputs; what was said is forgotten. */
