@@ -24,6 +24,7 @@ struct lvx_http_request {
 	char method[10];
 	char path[512];
 	char origin[256]; /* "" or an allowed one, to be echoed */
+	char asked[512];  /* headers that it may send from there */
 	bool refused;     /* decided before the body was read: the reply stands */
 	size_t body_seen;
 	struct lvx_text body;
@@ -116,7 +117,10 @@ static bool add_header(
 		       (const unsigned char *)value, (int)strlen(value), p, end) == 0;
 }
 
-static bool add_cors(struct lws *wsi, const char *origin, unsigned char **p, unsigned char *end)
+/* asked: the headers that a preflight names. Whom the operator lets in may send what it likes: no
+ * header has power here but the token's. */
+static bool add_cors(struct lws *wsi, const char *origin, const char *asked, unsigned char **p,
+	unsigned char *end)
 {
 	if (!origin[0])
 		return true;
@@ -125,25 +129,28 @@ static bool add_cors(struct lws *wsi, const char *origin, unsigned char **p, uns
 	       add_header(
 		       wsi, "access-control-allow-methods:", "GET, POST, PATCH, DELETE", p, end) &&
 	       add_header(
-		       wsi, "access-control-allow-headers:", "Authorization, Content-Type", p, end);
+		       wsi, "access-control-allow-headers:", asked, p, end) &&
+	       add_header(wsi, "access-control-max-age:", "600", p, end);
 }
 
 /* Writes the head; 0, or -1 to hang up. */
-static int write_head(
-	struct lws *wsi, const struct lvx_http_reply *reply, const char *origin, bool hang_up)
+static int write_head(struct lws *wsi, const struct lvx_http_request *r, bool hang_up)
 {
+	const struct lvx_http_reply *reply = &r->reply;
 	unsigned char buf[LWS_PRE + HEADERS_MAX], *start = buf + LWS_PRE, *p = start;
 	unsigned char *end = buf + sizeof(buf) - 1;
 	bool bare = reply->status == 204;
 	if (lws_add_http_common_headers(wsi, (unsigned)reply->status,
 		    reply->type ? reply->type : "text/plain",
-		    bare ? LWS_ILLEGAL_HTTP_CONTENT_LEN : reply->body.len, &p, end))
+		    bare || reply->open ? LWS_ILLEGAL_HTTP_CONTENT_LEN : reply->body.len, &p,
+		    end))
 		return -1;
 	if (!add_header(wsi, "cache-control:", "no-store", &p, end) ||
 		!add_header(wsi, "x-content-type-options:", "nosniff", &p, end) ||
-		!add_cors(wsi, origin, &p, end))
+		!add_cors(wsi, r->origin, r->asked, &p, end))
 		return -1;
-	if (hang_up && !add_header(wsi, "connection:", "close", &p, end))
+	/* Of a body without a length lws has said so. */
+	if (hang_up && !reply->open && !add_header(wsi, "connection:", "close", &p, end))
 		return -1;
 	if (reply->status == 401 && !add_header(wsi, "www-authenticate:", "Bearer", &p, end))
 		return -1;
@@ -173,10 +180,11 @@ static int begin_reply(struct lvx_server *server, struct lws *wsi, struct lvx_ht
 	if (r->reply.status >= 400)
 		server->requests_refused++;
 	r->answered = true;
+	r->hang_up |= r->reply.open; /* that is how it ends */
 	translate_error(r);
-	if (write_head(wsi, &r->reply, r->origin, r->hang_up) != 0)
+	if (write_head(wsi, r, r->hang_up) != 0)
 		return -1;
-	if (r->reply.body.len == 0 || strcmp(r->method, "HEAD") == 0)
+	if (!r->reply.open && (r->reply.body.len == 0 || strcmp(r->method, "HEAD") == 0))
 		return finish_transaction(wsi);
 	lws_callback_on_writable(wsi);
 	return 0;
@@ -190,14 +198,20 @@ static int write_body(struct lvx_server *server, struct lws *wsi, struct lvx_htt
 	if (!r->answered)
 		return begin_reply(server, wsi, r);
 	size_t left = r->reply.body.len - r->sent;
+	if (left == 0 && r->reply.open)
+		return 0;
 	size_t n = left < CHUNK ? left : CHUNK;
 	memcpy(buf + LWS_PRE, r->reply.body.data + r->sent, n);
-	bool last = n == left;
+	bool last = n == left && !r->reply.open;
 	if (lws_write(wsi, buf + LWS_PRE, n, last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
 		return -1;
 	r->sent += n;
 	if (last)
 		return r->hang_up ? -1 : finish_transaction(wsi);
+	if (r->reply.open && r->sent == r->reply.body.len) {
+		lvx_text_clear(&r->reply.body);
+		r->sent = 0;
+	}
 	lws_callback_on_writable(wsi);
 	return 0;
 }
@@ -208,7 +222,7 @@ static int reply_and_hang_up(struct lvx_server *server, struct lws *wsi, struct 
 	server->requests_refused++;
 	r->answered = true;
 	translate_error(r);
-	if (write_head(wsi, &r->reply, r->origin, true) == 0)
+	if (write_head(wsi, r, true) == 0)
 		write_body(server, wsi, r);
 	return -1;
 }
@@ -318,6 +332,17 @@ static int begin_upload(struct lvx_server *server, struct lws *wsi, struct lvx_h
 	return r->upload ? 0 : reply_and_hang_up(server, wsi, r);
 }
 
+static void begin_preflight(struct lws *wsi, struct lvx_http_request *r)
+{
+	static const char names[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_, ";
+	char asked[sizeof(r->asked)];
+	header(wsi, WSI_TOKEN_HTTP_AC_REQUEST_HEADERS, asked, sizeof(asked));
+	if (asked[0] && asked[strspn(asked, names)] == '\0')
+		memcpy(r->asked, asked, sizeof(asked));
+	r->reply.status = 204;
+}
+
 /* Everything but the body is here. */
 static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_peer *peer)
 {
@@ -330,6 +355,7 @@ static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_pee
 		return -1;
 	peer->http = r;
 	server->n_requests++;
+	strcpy(r->asked, "Authorization, Content-Type");
 	snprintf(r->method, sizeof(r->method), "%s", method >= 0 ? method_names[method] : "?");
 	bool too_long = uri_len <= 0 || (size_t)uri_len >= sizeof(r->path);
 	if (!too_long)
@@ -350,7 +376,7 @@ static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_pee
 			 &r->reply))
 		r->refused = true;
 	else if (preflight)
-		r->reply.status = 204;
+		begin_preflight(wsi, r);
 	else if (get && !secret && find_page(server, r->path, file))
 		return serve_page(wsi, file);
 	r->refused = r->reply.status != 0;

@@ -19,6 +19,7 @@ static const struct {
 	[LVX_API_METHOD] = {"method", 405},
 	[LVX_API_EXISTS] = {"exists", 409},
 	[LVX_API_TOO_LARGE] = {"too_large", 413},
+	[LVX_API_MEDIA_TYPE] = {"media_type", 415},
 	[LVX_API_OVER_LIMIT] = {"over_limit", 503},
 	[LVX_API_DEVICE] = {"device", 503},
 	[LVX_API_INTERNAL] = {"internal", 500},

@@ -66,6 +66,7 @@ struct lvx_http_reply {
 	int status;
 	const char *type; /* static */
 	struct lvx_text body;
+	bool open; /* more of the body is to come; its length is not known */
 	/* Of lvx_http_fail: */
 	enum lvx_api_code code;
 	char why[512];

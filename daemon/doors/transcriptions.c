@@ -48,6 +48,63 @@ void lvx_openai_error(struct lvx_text *t, int status, const char *code, const ch
 		status >= 500 ? "server_error" : "invalid_request_error", code);
 }
 
+/* Neither answered nor refused yet, or only in part. */
+static bool is_working(const struct lvx_transcription *t)
+{
+	return t->reply->status == 0 || t->reply->open;
+}
+
+/* ---- as events, while it is heard ---- */
+
+static void begin_events(struct lvx_transcription *t)
+{
+	if (t->reply->open)
+		return;
+	t->reply->status = 200;
+	t->reply->type = "text/event-stream; charset=utf-8";
+	t->reply->open = true;
+}
+
+static void add_usage(struct lvx_text *out, int64_t duration_us)
+{
+	lvx_text_printf(out, ",\"usage\":{\"type\":\"duration\",\"seconds\":%" PRId64 "}}",
+		(duration_us + 999999) / 1000000);
+}
+
+static void send_delta(struct lvx_transcription *t, const char *more)
+{
+	struct lvx_text *out = &t->reply->body;
+	begin_events(t);
+	lvx_text_printf(out, "data: {\"type\":\"transcript.text.delta\",\"delta\":");
+	lvx_text_json(out, more);
+	lvx_text_printf(out, "}\n\n");
+	lws_callback_on_writable(t->wsi);
+}
+
+static void end_events(struct lvx_transcription *t, int64_t duration_us)
+{
+	struct lvx_text *out = &t->reply->body;
+	begin_events(t);
+	lvx_text_printf(out, "data: {\"type\":\"transcript.text.done\",\"text\":");
+	lvx_text_json(out, t->text.data ? t->text.data : "");
+	add_usage(out, duration_us);
+	lvx_text_printf(out, "\n\ndata: [DONE]\n\n");
+}
+
+/* What went wrong, also where the answer has begun. */
+static void fail(struct lvx_transcription *t, enum lvx_api_code code, const char *why)
+{
+	if (!t->reply->open) {
+		lvx_http_fail(t->reply, code, "%s", why);
+		return;
+	}
+	struct lvx_text error = {0};
+	lvx_openai_error(&error, lvx_api_code_http(code), lvx_api_code_name(code), why);
+	lvx_text_printf(&t->reply->body, "data: %s\n", error.data);
+	lvx_text_finish(&error);
+	t->reply->open = false;
+}
+
 /* ---- what is heard ---- */
 
 static void on_cue(void *user, const struct lvx_cue *cue)
@@ -87,7 +144,10 @@ static void on_word(struct lvx_transcription *t, const json_t *w)
 	int64_t start_us = json_integer_value(json_object_get(w, "start_us"));
 	int64_t end_us = json_integer_value(json_object_get(w, "end_us"));
 	double confidence = json_number_value(json_object_get(w, "confidence"));
+	size_t before = t->text.len;
 	lvx_text_word(&t->text, word);
+	if (t->form.stream)
+		send_delta(t, t->text.data + before);
 	lvx_text_printf(&t->words, "%s{\"word\":", t->words.len > 0 ? "," : "");
 	lvx_text_json(&t->words, word);
 	lvx_text_printf(&t->words, ",\"start\":");
@@ -124,6 +184,10 @@ static void write_answer(struct lvx_transcription *t, int64_t duration_us)
 	struct lvx_http_reply *r = t->reply;
 	struct lvx_text *out = &r->body;
 	const char *language = lvx_hub_language(t->stream);
+	if (t->form.stream) {
+		end_events(t, duration_us);
+		return;
+	}
 	r->status = 200;
 	r->type = "application/json";
 	end_segment(t);
@@ -159,21 +223,24 @@ static void write_answer(struct lvx_transcription *t, int64_t duration_us)
 	}
 	lvx_text_printf(out, "\"text\":");
 	lvx_text_json(out, t->text.data ? t->text.data : "");
-	lvx_text_printf(out, ",\"usage\":{\"type\":\"duration\",\"seconds\":%" PRId64 "}}\n",
-		(duration_us + 999999) / 1000000);
+	add_usage(out, duration_us);
+	lvx_text_printf(out, "\n");
 }
 
 static void on_end(struct lvx_transcription *t)
 {
 	struct lvx_hub_info info;
 	lvx_hub_get_info(t->stream, &info);
-	if (strcmp(info.reason, "ended") == 0)
+	char why[300];
+	if (strcmp(info.reason, "ended") == 0) {
 		write_answer(t, info.stream.heard_us);
-	else if (strcmp(info.reason, "failed") == 0)
-		lvx_http_fail(t->reply, LVX_API_INVALID, "'file': %s", info.message);
-	else
-		lvx_http_fail(
-			t->reply, LVX_API_DEVICE, "the transcription was ended: %s", info.reason);
+		t->reply->open = false;
+		return;
+	}
+	bool failed = strcmp(info.reason, "failed") == 0;
+	snprintf(why, sizeof(why), "%s: %s", failed ? "'file'" : "the transcription was ended",
+		failed ? info.message : info.reason);
+	fail(t, failed ? LVX_API_INVALID : LVX_API_DEVICE, why);
 }
 
 /* ---- going on ---- */
@@ -191,12 +258,12 @@ static void advance(struct lvx_transcription *t)
 		t->finished = true;
 		lvx_hub_push_finish(t->stream, false);
 	}
-	while (t->reply->status == 0) {
+	while (is_working(t)) {
 		enum lvx_status st = lvx_hub_next(t->stream, &t->reader, &e);
 		if (st == LVX_AGAIN)
 			return;
 		if (st == LVX_GAP)
-			lvx_http_fail(t->reply, LVX_API_INTERNAL, "events were lost");
+			fail(t, LVX_API_INTERNAL, "events were lost");
 		else if (st == LVX_END)
 			on_end(t);
 		if (st != LVX_OK)
@@ -217,7 +284,7 @@ static void advance(struct lvx_transcription *t)
 void lvx_transcriptions_news(struct lvx_server *server)
 {
 	for (struct lvx_transcription *t = server->transcriptions; t; t = t->next) {
-		if (t->stream && t->reply->status == 0)
+		if (t->stream && is_working(t))
 			advance(t);
 	}
 }
@@ -298,7 +365,7 @@ struct lvx_transcription *lvx_transcription_create(struct lvx_server *server, st
 {
 	size_t n = 0;
 	for (struct lvx_transcription *o = server->transcriptions; o; o = o->next)
-		n += o->reply->status == 0;
+		n += is_working(o);
 	if (reply->status != 0)
 		n = 0; /* it is only read to its end, so that the client reads the answer */
 	if (length < 0 || length > BODY_MAX) {
@@ -316,6 +383,15 @@ struct lvx_transcription *lvx_transcription_create(struct lvx_server *server, st
 	if (lws_hdr_copy(
 		    wsi, t->content_type, sizeof(t->content_type), WSI_TOKEN_HTTP_CONTENT_TYPE) < 0)
 		t->content_type[0] = '\0';
+	char coding[32] = "";
+	if (lws_hdr_copy(wsi, coding, sizeof(coding), WSI_TOKEN_HTTP_CONTENT_ENCODING) < 0)
+		strcpy(coding, "?");
+	/* Such a body is read to its end all the same, so that the client reads the answer. */
+	if (reply->status == 0 && coding[0] && strcmp(coding, "identity") != 0)
+		lvx_http_fail(reply, LVX_API_MEDIA_TYPE, "a body with Content-Encoding is not read");
+	else if (reply->status == 0 && !lvx_multipart_is(t->content_type))
+		lvx_http_fail(reply, LVX_API_MEDIA_TYPE,
+			"Content-Type must be multipart/form-data, with a boundary");
 	t->server = server;
 	t->wsi = wsi;
 	t->is_chunked = chunked;

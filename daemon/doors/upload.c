@@ -144,14 +144,20 @@ static enum lvx_status read_head(
 	return bad(err, "a part has no Content-Disposition");
 }
 
+bool lvx_multipart_is(const char *content_type)
+{
+	static const char type[] = "multipart/form-data";
+	return strncasecmp(content_type, type, sizeof(type) - 1) == 0 &&
+	       strchr("; \t", content_type[sizeof(type) - 1]);
+}
+
 enum lvx_status lvx_multipart_parse(struct lvx_part parts[LVX_PARTS_MAX], size_t *n_parts,
 	const char *content_type, const char *body, size_t len, struct lvx_error *err)
 {
-	static const char type[] = "multipart/form-data";
 	char mark[BOUNDARY_MAX + 5];
 	size_t n = 0;
 	*n_parts = 0;
-	if (strncasecmp(content_type, type, sizeof(type) - 1) != 0)
+	if (!lvx_multipart_is(content_type))
 		return bad(err, "Content-Type must be multipart/form-data");
 	const char *boundary = parameter(content_type, strlen(content_type), "boundary", &n);
 	if (!boundary || n == 0 || n > BOUNDARY_MAX)
@@ -240,8 +246,12 @@ static enum lvx_status read_field(struct lvx_transcription_form *f, const char *
 			       ? LVX_OK
 			       : wrong(name, value, "0 to 1", err);
 	}
-	if (strcmp(name, "stream") == 0)
-		return strcmp(value, "false") == 0 ? LVX_OK : wrong(name, value, "false", err);
+	if (strcmp(name, "stream") == 0) {
+		f->stream = strcmp(value, "true") == 0;
+		return f->stream || strcmp(value, "false") == 0
+			       ? LVX_OK
+			       : wrong(name, value, "true, false", err);
+	}
 	if (strcmp(name, "chunking_strategy") == 0)
 		return strcmp(value, "auto") == 0 ? LVX_OK : wrong(name, value, "auto", err);
 	return lvx_fail(err, LVX_EINVAL, "'%s' is not supported", name);
@@ -285,6 +295,8 @@ enum lvx_status lvx_transcription_form_read(struct lvx_transcription_form *f,
 	if ((f->words || f->segments) && f->format != LVX_TRANSCRIPT_VERBOSE)
 		return lvx_fail(err, LVX_EINVAL,
 			"'timestamp_granularities[]' needs 'response_format' verbose_json");
+	if (f->stream && f->format != LVX_TRANSCRIPT_JSON)
+		return lvx_fail(err, LVX_EINVAL, "'stream' needs 'response_format' json");
 	f->segments = f->segments || !f->words;
 	return LVX_OK;
 }

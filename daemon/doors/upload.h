@@ -25,6 +25,8 @@ struct lvx_part {
 	const char *data; /* [len], borrowed */
 	size_t len;
 };
+/* Is it what lvx_multipart_parse wants? */
+bool lvx_multipart_is(const char *content_type);
 /* content_type: the header's value, with the boundary. */
 enum lvx_status lvx_multipart_parse(struct lvx_part parts[LVX_PARTS_MAX], size_t *n_parts,
 	const char *content_type, const char *body, size_t len, struct lvx_error *err);
@@ -41,6 +43,7 @@ struct lvx_transcription_form {
 	size_t file_len;
 	enum lvx_transcript_format format;
 	bool words, segments; /* VERBOSE */
+	bool stream;	      /* JSON: as events, while it is heard */
 	const char *language; /* the model's name of it, or NULL */
 	char prompt[LVX_PREFIX_MAX + 1];
 };

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import unittest
 
 import doors
@@ -82,11 +83,15 @@ class Rest(unittest.TestCase):
         with open(huge, "wb") as f:
             f.truncate(27 << 20)
         refused = [
-            (400, self.post(file=nothing)), (400, self.post("stream=true")), (400, self.post("language=xx")),
+            (400, self.post(file=nothing)), (400, self.post("stream=true", file=nothing)),
+            (400, self.post("stream=true", "response_format=srt")), (400, self.post("stream=1")), (400, self.post("language=xx")),
             (400, self.post("response_format=diarized_json")), (400, self.post("include[]=logprobs")),
             (400, self.post("timestamp_granularities[]=word")), (400, self.post("temperature=9")),
             (400, self.post("prompt=" + "x" * 2000)), (400, self.post("colour=red")),
-            (400, self.curl("-F", "model=m")), (400, self.curl("-H", "Content-Type: text/plain", "-d", "x")),
+            (400, self.curl("-F", "model=m")), (415, self.curl("-H", "Content-Type: text/plain", "-d", "x")),
+            (415, self.curl("-d", '{"file": 1}')), (415, self.curl("-H", "Content-Type: multipart/form-database", "-d", "x")),
+            (415, self.curl("-H", "Content-Type: application/json", "-H", "Transfer-Encoding: chunked", "-d", "{}")),
+            (415, self.curl("-H", "Content-Encoding: gzip", "-F", "file=@" + self.file)),
             (400, self.curl("-H", "Content-Type: multipart/form-data; boundary=b", "-d", "--b\r\nx")),
             (400, self.curl("-H", "Transfer-Encoding: chunked", "-H", "Content-Type: multipart/form-data", "-d", "x")),
             (405, self.curl()), (401, self.curl("-F", "file=@" + self.file, key="wrong")),
@@ -103,6 +108,62 @@ class Rest(unittest.TestCase):
         self.curl("-m", "0.3", "--limit-rate", "2000", "-F", "file=@" + self.file)
         self.assertEqual(self.post()[0], 200)
 
+    def test_events(self):
+        """stream=true: words while they are heard, and then the whole, as server-sent events."""
+        text = self.post("response_format=text")[2].strip()
+        for how in ([], ["-H", "Transfer-Encoding: chunked"]):
+            status, kind, body = self.curl(*how, "-F", f"file=@{self.file}", "-F", "stream=true", "-F", "model=whisper-1")
+            self.assertEqual((status, kind), (200, "text/event-stream; charset=utf-8"))
+            blocks = body.split("\n\n")
+            self.assertEqual((blocks.pop(), blocks.pop()), ("", "data: [DONE]"))
+            events = [json.loads(re.fullmatch("data: (.*)", b)[1]) for b in blocks]
+            done = events.pop()
+            self.assertEqual({e["type"] for e in events}, {"transcript.text.delta"})
+            self.assertEqual("".join(e["delta"] for e in events), text)
+            self.assertGreater(len(events), 5)
+            self.assertEqual(done, {"type": "transcript.text.done", "text": text, "usage": done["usage"]})
+            self.assertEqual(done["usage"]["type"], "duration")
+        # Nothing is said in silence, and the stream of one who leaves is gone.
+        silence = doors.clip("silence.wav", "-af", "volume=0", seconds=2)
+        _, _, body = self.post("stream=true", file=silence)
+        self.assertIn('"transcript.text.done","text":""', body)
+        self.curl("-m", "0.7", "-F", f"file=@{self.file}", "-F", "stream=true")
+        listed = ["curl", "-s", "-H", "Authorization: Bearer key-1", self.daemon.url + "/api/streams"]
+        end = time.monotonic() + 60
+        while json.loads(subprocess.check_output(listed))["streams"] and time.monotonic() < end:
+            time.sleep(0.1)
+        self.assertEqual(json.loads(subprocess.check_output(listed))["streams"], [])
+
+    def test_browsers(self):
+        """A page of an allowed origin may send the headers that OpenAI's client sends, and read answers and errors."""
+        with doors.Daemon("--token", "key-1", "--allow-origin", "https://app.example") as daemon:
+            def ask(*args, origin="https://app.example"):
+                out = subprocess.run(["curl", "-s", "-i", "-m", "60", "-H", "Origin: " + origin, *args,
+                                      daemon.url + PATH], capture_output=True, text=True, check=False).stdout
+                head, _, body = out.replace("\r", "").partition("\n\n")
+                if "100 Continue" in head:
+                    head, _, body = body.partition("\n\n")
+                return int(head.split()[1]), dict(re.findall(r"\n([\w-]+): (.*)", head)), body
+
+            wanted = "authorization,content-type,x-stainless-arch,x-stainless-lang,x-stainless-os,x-stainless-package-version," \
+                     "x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,x-stainless-timeout"
+            preflight = ["-X", "OPTIONS", "-H", "Access-Control-Request-Method: POST", "-H"]
+            status, head, _ = ask(*preflight, "Access-Control-Request-Headers: " + wanted)
+            self.assertEqual(status, 204)
+            self.assertEqual(head["access-control-allow-origin"], "https://app.example")
+            self.assertEqual(head["access-control-allow-headers"], wanted)
+            self.assertIn("POST", head["access-control-allow-methods"])
+            self.assertNotIn("content-length", head)
+            for odd in ("x: y", "a\tb", "x" * 600):
+                _, head, _ = ask(*preflight, "Access-Control-Request-Headers: " + odd)
+                self.assertEqual(head["access-control-allow-headers"], "Authorization, Content-Type", odd)
+            status, head, _ = ask(*preflight, "Access-Control-Request-Headers: " + wanted, origin="https://evil.example")
+            self.assertEqual((status, "access-control-allow-origin" in head), (403, False))
+            for key, more, want in (("key-1", ["-F", "stream=true"], 200), ("wrong", [], 401)):
+                status, head, body = ask("-H", "Authorization: Bearer " + key, "-H", "x-stainless-lang: js",
+                                         "-F", "file=@" + self.file, *more)
+                self.assertEqual((status, head["access-control-allow-origin"]), (want, "https://app.example"), body)
+
     def test_npm(self):
         """The npm package openai, which uploads in chunks."""
         doors.need_node()
@@ -117,6 +178,12 @@ class Rest(unittest.TestCase):
             got = transcribe(response_format=form)
             self.assertEqual(got["kind"], "string")
             self.assertTrue(got["got"].startswith(begin))
+        got = transcribe(stream=True)
+        self.assertEqual(got["kind"], "events")
+        *deltas, done = got["got"]
+        self.assertEqual({e["type"] for e in deltas}, {"transcript.text.delta"})
+        self.assertEqual((done["type"], "".join(e["delta"] for e in deltas)), ("transcript.text.done", done["text"]))
+        self.assertGreater(len(deltas), 5)
         got = transcribe(response_format="diarized_json")
         self.assertEqual((got["kind"], got["status"], got["type"]), ("error", 400, "invalid_request_error"))
         self.assertIn("response_format", got["message"])
