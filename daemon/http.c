@@ -10,7 +10,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum {
 	HEADERS_MAX = 2048,
@@ -216,6 +215,20 @@ static int write_body(struct lvx_server *server, struct lws *wsi, struct lvx_htt
 	return 0;
 }
 
+/* headers: whole lines, as lws appends them. */
+static int serve_file(struct lws *wsi, const char *file, const char *headers, const char *origin)
+{
+	char all[HEADERS_MAX];
+	int n = snprintf(all, sizeof(all), "%s", headers);
+	if (origin[0])
+		n += snprintf(all + n, sizeof(all) - (size_t)n,
+			"access-control-allow-origin: %s\r\nvary: Origin\r\n", origin);
+	n = lws_serve_http_file(wsi, file, lvx_http_type_of(file), all, n);
+	if (n < 0)
+		return -1;
+	return n > 0 ? finish_transaction(wsi) : 0;
+}
+
 /* For requests whose body we will not read. */
 static int reply_and_hang_up(struct lvx_server *server, struct lws *wsi, struct lvx_http_request *r)
 {
@@ -225,70 +238,6 @@ static int reply_and_hang_up(struct lvx_server *server, struct lws *wsi, struct 
 	if (write_head(wsi, r, true) == 0)
 		write_body(server, wsi, r);
 	return -1;
-}
-
-/* ---- the page ---- */
-
-static const char *type_of(const char *path)
-{
-	static const struct {
-		const char *ending, *type;
-	} types[] = {
-		{".html", "text/html; charset=utf-8"},
-		{".js", "text/javascript; charset=utf-8"},
-		{".mjs", "text/javascript; charset=utf-8"},
-		{".css", "text/css; charset=utf-8"},
-		{".json", "application/json"},
-		{".webmanifest", "application/manifest+json"},
-		{".svg", "image/svg+xml"},
-		{".png", "image/png"},
-		{".ico", "image/x-icon"},
-		{".woff2", "font/woff2"},
-		{".txt", "text/plain; charset=utf-8"},
-		{".vtt", "text/vtt; charset=utf-8"},
-		{".wasm", "application/wasm"},
-	};
-	size_t len = strlen(path);
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		size_t n = strlen(types[i].ending);
-		if (len > n && strcmp(path + len - n, types[i].ending) == 0)
-			return types[i].type;
-	}
-	return NULL;
-}
-
-/* The file of the page that the path means, under web_root and nowhere else. */
-static bool find_page(struct lvx_server *server, const char *path, char file[PATH_MAX])
-{
-	char wanted[PATH_MAX];
-	size_t root = strlen(server->web_root);
-	struct stat st;
-	/* No hidden files, no way up, whatever the decoding made of it. */
-	if (root == 0 || path[0] != '/' || strstr(path, "/.") || strchr(path, '\\'))
-		return false;
-	int n = snprintf(wanted, sizeof(wanted), "%s%s%s", server->web_root, path,
-		path[strlen(path) - 1] == '/' ? "index.html" : "");
-	if (n < 0 || (size_t)n >= sizeof(wanted) || !realpath(wanted, file))
-		return false;
-	return strncmp(file, server->web_root, root) == 0 && file[root] == '/' && type_of(file) &&
-	       stat(file, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-static int serve_page(struct lws *wsi, const char *file)
-{
-	/* lws appends these as they are. */
-	static const char headers[] =
-		"cache-control: no-cache\r\n"
-		"x-content-type-options: nosniff\r\n"
-		"referrer-policy: no-referrer\r\n"
-		"content-security-policy: default-src 'self'; connect-src 'self' ws: wss:; "
-		"media-src * blob: data:; img-src 'self' data: blob:; worker-src 'self' blob:; "
-		"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors "
-		"'none'\r\n";
-	int n = lws_serve_http_file(wsi, file, type_of(file), headers, (int)sizeof(headers) - 1);
-	if (n < 0)
-		return -1;
-	return n > 0 ? finish_transaction(wsi) : 0;
 }
 
 /* ---- requests ---- */
@@ -364,7 +313,8 @@ static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_pee
 	bool get = method == LWSHUMETH_GET || method == LWSHUMETH_HEAD;
 	bool api = strncmp(r->path, "/api/", 5) == 0;
 	bool v1 = strncmp(r->path, "/v1/", 4) == 0;
-	bool secret = api || v1 || strcmp(r->path, "/metrics") == 0;
+	bool hls = strncmp(r->path, LVX_HLS_PATH, strlen(LVX_HLS_PATH)) == 0;
+	bool secret = api || v1 || hls || strcmp(r->path, "/metrics") == 0;
 	/* The log may tell of streams that others made, and of their addresses. */
 	bool rules = api && (!get || strcmp(r->path, "/api/log") == 0);
 	enum who who = rules ? OPERATOR : secret ? VIEWER : ANYONE;
@@ -377,8 +327,10 @@ static int on_request(struct lvx_server *server, struct lws *wsi, struct lvx_pee
 		r->refused = true;
 	else if (preflight)
 		begin_preflight(wsi, r);
-	else if (get && !secret && find_page(server, r->path, file))
-		return serve_page(wsi, file);
+	else if (get && !secret && lvx_http_find_page(server, r->path, file))
+		return serve_file(wsi, file, lvx_http_page_headers, "");
+	else if (get && hls && lvx_http_find_hls(server, wsi, r->path, file, &r->reply))
+		return serve_file(wsi, file, lvx_http_hls_headers, r->origin);
 	r->refused = r->reply.status != 0;
 	/* A refused one is read too if it is chunked, so that the client reads the answer. */
 	bool said = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the socket thread share: server.c (context, thread),
- * http.c (requests and files), http_api.c (what they mean), ws_session.c (the
+ * http.c (requests), http_files.c, http_api.c (what they mean), ws_session.c (the
  * WebSocket protocol), doors/ (those of others), metrics.c. All of it is the
  * socket thread's unless said otherwise. libwebsockets' types stay in these files.
  */
@@ -76,6 +76,16 @@ void lvx_http_fail(struct lvx_http_reply *reply, enum lvx_api_code code, const c
 /* Answers /api/..., /healthz and /metrics. method: "GET", "POST", ... */
 void lvx_http_api(struct lvx_server *server, const char *method, const char *path, const char *body,
 	size_t len, struct lvx_http_reply *reply);
+
+/* ---- http_files.c ---- */
+#define LVX_HLS_PATH "/hls/"
+const char *lvx_http_type_of(const char *path); /* NULL: no file of ours */
+extern const char lvx_http_page_headers[], lvx_http_hls_headers[];
+/* The file that a path of the page means; file: PATH_MAX bytes. */
+bool lvx_http_find_page(struct lvx_server *server, const char *path, char *file);
+/* The same below LVX_HLS_PATH. False: the reply is there, a playlist or an error. */
+bool lvx_http_find_hls(struct lvx_server *server, struct lws *wsi, const char *path, char *file,
+	struct lvx_http_reply *reply);
 
 /* ---- doors/ ---- */
 /* Whether a handshake may become a connection of the protocol; else the reply says why not. */

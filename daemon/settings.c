@@ -118,7 +118,8 @@ const struct lvx_option lvx_options[] = {
 		"what CC3 shows (translation:pop)"},
 
 	{"hls", FLAG | DAEMON | STREAM, STRING, S(hls), 0, 0, "DIR",
-		"write HLS with live subtitles into DIR/STREAM/master.m3u8"},
+		"write HLS with live subtitles into DIR/STREAM, and serve it at "
+		"/hls/STREAM/master.m3u8"},
 	{"hls-segment", FLAG | DAEMON | STREAM, NUMBER, S(hls_segment_s), 1, 30, "SEC",
 		"length of its segments, at least; they begin with key frames (4)"},
 	{"hls-window", FLAG | DAEMON | STREAM, NUMBER, S(hls_window_s), 0, 86400, "SEC",

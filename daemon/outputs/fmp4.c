@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libavcodec/ac3_parser.h>
 #include <libavcodec/avcodec.h>
+#include <libavcodec/bsf.h>
 #include <libavformat/avformat.h>
 #include <libavutil/opt.h>
 
@@ -61,6 +63,23 @@ static enum lvx_status write_header(struct lvx_fmp4 *f, struct lvx_error *err)
 	return LVX_OK;
 }
 
+/* libavformat reads parameter sets of H.265 without bounds, and may count to 2^32: what checks
+ * all values is a filter that would change them. */
+static bool sets_are_sound(const AVCodecParameters *p)
+{
+	const char *name = p->codec_id == AV_CODEC_ID_H264   ? "h264_metadata"
+			   : p->codec_id == AV_CODEC_ID_HEVC ? "hevc_metadata"
+							     : NULL;
+	const AVBitStreamFilter *filter = name ? av_bsf_get_by_name(name) : NULL;
+	AVBSFContext *context = NULL;
+	if (!filter)
+		return true;
+	bool ok = p->extradata_size > 0 && av_bsf_alloc(filter, &context) >= 0 &&
+		  avcodec_parameters_copy(context->par_in, p) >= 0 && av_bsf_init(context) >= 0;
+	av_bsf_free(&context);
+	return ok;
+}
+
 enum lvx_status lvx_fmp4_open(struct lvx_fmp4 **out, const struct lvx_mux_track *track,
 	int64_t shift_us, struct lvx_error *err)
 {
@@ -94,6 +113,21 @@ enum lvx_status lvx_fmp4_open(struct lvx_fmp4 **out, const struct lvx_mux_track 
 	s->time_base = (AVRational){1, VIDEO_TIMESCALE};
 	if (track->media == LVX_UNIT_AUDIO && s->codecpar->sample_rate > 0)
 		s->time_base.den = s->codecpar->sample_rate;
+	if (s->codecpar->codec_id == AV_CODEC_ID_OPUS &&
+		(s->codecpar->extradata_size < 19 ||
+			memcmp(s->codecpar->extradata, "OpusHead", 8) != 0)) {
+		st = lvx_fail(err, LVX_EUNSUPPORTED, "Opus, but without its header");
+		goto fail;
+	}
+	if (!sets_are_sound(s->codecpar)) {
+		st = lvx_fail(err, LVX_EUNSUPPORTED, "%s: its parameter sets are broken",
+			track->format->codec);
+		goto fail;
+	}
+	/* These describe themselves, whatever the container says. */
+	if (s->codecpar->codec_id == AV_CODEC_ID_AC3 || s->codecpar->codec_id == AV_CODEC_ID_EAC3 ||
+		s->codecpar->codec_id == AV_CODEC_ID_MP3)
+		s->codecpar->extradata_size = 0;
 	if (track->media == LVX_UNIT_AUDIO)
 		s->codecpar->frame_size = 1024; /* any, or libavformat complains */
 	/* What players of Apple's want it to be called. */
@@ -126,6 +160,16 @@ void lvx_fmp4_close(struct lvx_fmp4 *f)
 	free(f);
 }
 
+/* The initialisation of AC-3 is made of its first unit. */
+static bool is_sound(const AVStream *s, const struct lvx_unit *unit)
+{
+	enum AVCodecID id = s->codecpar->codec_id;
+	uint8_t bitstream_id;
+	uint16_t frame_size;
+	return (id != AV_CODEC_ID_AC3 && id != AV_CODEC_ID_EAC3) ||
+	       av_ac3_parse_header(unit->data, unit->len, &bitstream_id, &frame_size) >= 0;
+}
+
 enum lvx_status lvx_fmp4_add(struct lvx_fmp4 *f, const struct lvx_unit *unit, int64_t duration_us)
 {
 	AVStream *s = f->format->streams[0];
@@ -135,7 +179,7 @@ enum lvx_status lvx_fmp4_add(struct lvx_fmp4 *f, const struct lvx_unit *unit, in
 	/* What is no gap but the rounding of microseconds is none in samples. */
 	if (sound && f->next_dts != AV_NOPTS_VALUE && llabs(dts - f->next_dts) <= SNAP_SAMPLES)
 		pts = dts = f->next_dts;
-	if (dts < 0 || pts < dts || unit->len > INT_MAX / 2 ||
+	if (dts < 0 || pts < dts || unit->len > INT_MAX / 2 || !is_sound(s, unit) ||
 		(f->last_dts != AV_NOPTS_VALUE && dts <= f->last_dts))
 		return LVX_EINVAL;
 	av_packet_unref(f->packet);
@@ -176,7 +220,8 @@ enum lvx_status lvx_fmp4_cut(struct lvx_fmp4 *f, const struct lvx_text **out, st
 		r = av_write_frame(f->format, NULL);
 	avio_flush(f->format->pb);
 	if (r < 0 || f->bytes.len == 0)
-		return lvx_fail(err, LVX_EIO, "the segment cannot be made");
+		return lvx_fail(err, LVX_EUNSUPPORTED, "%s: no segment can be made of it",
+			avcodec_get_name(f->format->streams[0]->codecpar->codec_id));
 	*out = &f->bytes;
 	return LVX_OK;
 }

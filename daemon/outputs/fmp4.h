@@ -22,7 +22,8 @@ void lvx_fmp4_close(struct lvx_fmp4 *f); /* NULL is fine */
 /* The next unit of the fragment, which lasts duration_us. LVX_EINVAL: it is not taken, as its
  * times go back; others may be. */
 enum lvx_status lvx_fmp4_add(struct lvx_fmp4 *f, const struct lvx_unit *unit, int64_t duration_us);
-/* Ends the fragment. *out: its bytes, borrowed until the next add. LVX_EINVAL: it is empty. */
+/* Ends the fragment. *out: its bytes, borrowed until the next add. LVX_EINVAL: it is
+ * empty. LVX_EUNSUPPORTED: nothing can be made of this track. */
 enum lvx_status lvx_fmp4_cut(
 	struct lvx_fmp4 *f, const struct lvx_text **out, struct lvx_error *err);
 /* The initialisation of all fragments; it is there after the first cut. Borrowed. */

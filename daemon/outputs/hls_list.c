@@ -159,3 +159,42 @@ void lvx_hls_master(struct lvx_text *t, const struct lvx_hls_master *m, const ch
 		lvx_text_printf(t, ",SUBTITLES=\"text\"");
 	lvx_text_printf(t, "\n%s%s.m3u8\n", folder, m->main->name);
 }
+
+/* ---- tokens ---- */
+
+static void add_query(struct lvx_text *t, const char *token)
+{
+	static const char plain[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	lvx_text_printf(t, "?token=");
+	for (; *token; token++) {
+		if (strchr(plain, *token))
+			lvx_text_add(t, token, 1);
+		else
+			lvx_text_printf(t, "%%%02X", (unsigned)(unsigned char)*token);
+	}
+}
+
+void lvx_hls_add_token(struct lvx_text *t, const char *playlist, size_t len, const char *token)
+{
+	const char *end = playlist + len;
+	while (playlist < end) {
+		const char *line_end = memchr(playlist, '\n', (size_t)(end - playlist));
+		size_t n = line_end ? (size_t)(line_end - playlist) : (size_t)(end - playlist);
+		const char *uri = memmem(playlist, n, "URI=\"", 5);
+		if (playlist[0] == '#' && uri) {
+			const char *from = uri + 5;
+			const char *quote = memchr(from, '"', n - (size_t)(from - playlist));
+			size_t before = quote ? (size_t)(quote - playlist) : n;
+			lvx_text_add(t, playlist, before);
+			add_query(t, token);
+			lvx_text_add(t, playlist + before, n - before);
+		} else {
+			lvx_text_add(t, playlist, n);
+			if (n > 0 && playlist[0] != '#')
+				add_query(t, token);
+		}
+		lvx_text_add(t, "\n", line_end != NULL);
+		playlist += n + (line_end != NULL);
+	}
+}

@@ -68,4 +68,7 @@ struct lvx_hls_master {
 /* folder: where the media playlists lie, seen from this one: "" or "NAME/". */
 void lvx_hls_master(struct lvx_text *t, const struct lvx_hls_master *m, const char *folder);
 
+/* Appends a playlist of ours with ?token=TOKEN behind each of its addresses. */
+void lvx_hls_add_token(struct lvx_text *t, const char *playlist, size_t len, const char *token);
+
 #endif

@@ -181,15 +181,14 @@ enum lvx_status lvx_hls_media_fill(struct lvx_hls_media *m, struct lvx_hls_segme
 					 duration_of(m, i, segment->end_us)) == LVX_OK;
 	}
 	drop(m, n);
-	if (st != LVX_OK) {
-		m->dead = true;
-		drop(m, m->n);
+	if (st == LVX_OK && taken > 0)
+		st = write_files(m, segment, dir, bytes, err);
+	else
 		segment->missing |= 1u << m->rendition.media;
-		return LVX_EUNSUPPORTED;
-	}
-	if (taken == 0) {
-		segment->missing |= 1u << m->rendition.media;
-		return LVX_OK;
-	}
-	return write_files(m, segment, dir, bytes, err);
+	if (st == LVX_OK || st == LVX_EIO)
+		return st;
+	m->dead = true;
+	drop(m, m->n);
+	segment->missing |= 1u << m->rendition.media;
+	return LVX_EUNSUPPORTED;
 }

@@ -8,6 +8,7 @@
 #include "daemon/outputs/outlet.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -315,6 +316,17 @@ void lvx_outputs_destroy(struct lvx_outputs *all)
 	reap(all, true);
 	pthread_mutex_destroy(&all->lock);
 	free(all);
+}
+
+bool lvx_outputs_hls(struct lvx_outputs *all, const char *id, char *dir)
+{
+	if (!all)
+		return false;
+	struct lvx_stream_settings s = lvx_settings_of_stream(all->settings, id);
+	if (!s.hls || !s.hls[0])
+		return false;
+	int n = snprintf(dir, PATH_MAX, "%s/%s", s.hls, id);
+	return n > 0 && n < PATH_MAX;
 }
 
 /* ---- metrics ---- */

@@ -16,6 +16,9 @@ enum lvx_status lvx_outputs_create(struct lvx_outputs **out, struct lvx_hub *hub
 	const struct lvx_settings *settings, struct lvx_error *err);
 /* Waits for them. After the hub's shutdown, before its destroy. NULL is fine. */
 void lvx_outputs_destroy(struct lvx_outputs *outputs);
+/* The folder with the HLS of a stream of that id, whether there is one or not; dir: PATH_MAX bytes.
+ * False: such a stream has none. NULL is fine. Any thread. */
+bool lvx_outputs_hls(struct lvx_outputs *outputs, const char *id, char *dir);
 /* The output_* metrics; NULL is fine. Any thread. */
 void lvx_outputs_metrics(struct lvx_outputs *outputs, struct lvx_text *t);
 

@@ -40,8 +40,8 @@ static void put(struct lvx_hls_cutter *c, struct cuts *got, int64_t pts_us, int6
 }
 
 /* n pictures from start_us on, a key frame every gop, in the order I P B B. */
-static void run(struct lvx_hls_cutter *c, struct cuts *got, int64_t start_us, int n, int gop,
-	bool breaks)
+static void run(
+	struct lvx_hls_cutter *c, struct cuts *got, int64_t start_us, int n, int gop, bool breaks)
 {
 	for (int i = 0; i < n; i++) {
 		int k = i % gop;
@@ -224,9 +224,11 @@ static void test_list(void **state)
 		"#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:2\n"
 		"#EXT-X-DISCONTINUITY-SEQUENCE:1\n"
 		"#EXT-X-MAP:URI=\"video-init-1.mp4\"\n"
-		"#EXT-X-PROGRAM-DATE-TIME:2025-11-25T02:24:19.250Z\n#EXTINF:4.000000,\nvideo-3.m4s\n"
+		"#EXT-X-PROGRAM-DATE-TIME:2025-11-25T02:24:19.250Z\n#EXTINF:4.000000,\nvideo-3."
+		"m4s\n"
 		"#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"video-init-2.mp4\"\n"
-		"#EXT-X-PROGRAM-DATE-TIME:2025-11-25T02:24:23.250Z\n#EXTINF:4.000000,\nvideo-4.m4s\n"
+		"#EXT-X-PROGRAM-DATE-TIME:2025-11-25T02:24:23.250Z\n#EXTINF:4.000000,\nvideo-4."
+		"m4s\n"
 		"#EXT-X-PROGRAM-DATE-TIME:2025-11-25T02:24:27.250Z\n#EXT-X-GAP\n#EXTINF:5.600000,\n"
 		"video-5.m4s\n");
 	lvx_text_clear(&t);
@@ -247,8 +249,7 @@ static void test_master(void **state)
 {
 	(void)state;
 	struct lvx_hls_rendition video = {"video", 0, 1}, sound = {"audio", 1, 1},
-				 described = {"audio-description", 2, 1},
-				 text = {"caption", -1, 1};
+				 described = {"audio-description", 2, 1}, text = {"caption", -1, 1};
 	struct lvx_unit_format pictures = {
 		.codec = "h264", .width = 1920, .height = 1080, .fps_num = 30000, .fps_den = 1001};
 	struct lvx_hls_group_entry entries[] = {
@@ -263,7 +264,8 @@ static void test_master(void **state)
 	lvx_hls_master(&t, &m, "T/");
 	assert_string_equal(t.data,
 		"#EXTM3U\n#EXT-X-VERSION:7\n"
-		"#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"Programme (en)\",LANGUAGE=\"en\","
+		"#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"Programme "
+		"(en)\",LANGUAGE=\"en\","
 		"DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"T/audio.m3u8\"\n"
 		"#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"Audio description (en)\","
 		"LANGUAGE=\"en\",DEFAULT=NO,AUTOSELECT=YES,"
@@ -281,9 +283,26 @@ static void test_master(void **state)
 	lvx_hls_master(&t, &m, "");
 	assert_string_equal(t.data,
 		"#EXTM3U\n#EXT-X-VERSION:7\n"
-		"#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"Programme (en)\",LANGUAGE=\"en\","
+		"#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"Programme "
+		"(en)\",LANGUAGE=\"en\","
 		"DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n"
 		"#EXT-X-STREAM-INF:BANDWIDTH=130000,AUDIO=\"sound\"\naudio.m3u8\n");
+	lvx_text_finish(&t);
+}
+
+static void test_token(void **state)
+{
+	(void)state;
+	static const char list[] =
+		"#EXTM3U\n#EXT-X-MAP:URI=\"a.mp4\",BYTERANGE=\"1\"\n#EXTINF:4,\n\nb.m4s\n"
+		"#X:URI=\"open\nc.m4s";
+	struct lvx_text t = {0};
+	lvx_hls_add_token(&t, list, strlen(list), "a b&\xc3\xbc");
+	assert_string_equal(t.data,
+		"#EXTM3U\n#EXT-X-MAP:URI=\"a.mp4?token=a%20b%26%C3%BC\",BYTERANGE=\"1\"\n#EXTINF:4,"
+		"\n\n"
+		"b.m4s?token=a%20b%26%C3%BC\n#X:URI=\"open?token=a%20b%26%C3%BC\n"
+		"c.m4s?token=a%20b%26%C3%BC");
 	lvx_text_finish(&t);
 }
 
@@ -303,11 +322,11 @@ static void check_codec(const char *codec, const void *extra, size_t n_extra, co
 static void test_codecs(void **state)
 {
 	(void)state;
-	static const uint8_t avc[] = {0, 0, 0, 1, 9, 0x10, 0, 0, 1, 0x67, 0x64, 0, 0x28, 0xac, 0, 0,
-		1, 0x68};
+	static const uint8_t avc[] = {
+		0, 0, 0, 1, 9, 0x10, 0, 0, 1, 0x67, 0x64, 0, 0x28, 0xac, 0, 0, 1, 0x68};
 	/* Main, level 3.1, progressive: two zeros are followed by an emulation prevention byte. */
-	static const uint8_t hevc[] = {0, 0, 0, 1, 0x40, 1, 0x0c, 0, 0, 0, 1, 0x42, 1, 1, 1, 0x60, 0,
-		0, 3, 0, 0x90, 0, 0, 3, 0, 0, 3, 0, 0x5d, 0xa0, 0x02, 0x80};
+	static const uint8_t hevc[] = {0, 0, 0, 1, 0x40, 1, 0x0c, 0, 0, 0, 1, 0x42, 1, 1, 1, 0x60,
+		0, 0, 3, 0, 0x90, 0, 0, 3, 0, 0, 3, 0, 0x5d, 0xa0, 0x02, 0x80};
 	check_codec("h264", NULL, 0, avc, sizeof(avc), "avc1.640028");
 	check_codec("h264", NULL, 0, avc, 12, NULL);
 	check_codec("h264", NULL, 0, NULL, 0, NULL);
@@ -347,8 +366,7 @@ static void test_fragments(void **state)
 		.channels = 2,
 		.extra = config,
 		.n_extra = sizeof(config)};
-	struct lvx_mux_track track = {
-		.media = LVX_UNIT_AUDIO, .language = "en", .format = &format};
+	struct lvx_mux_track track = {.media = LVX_UNIT_AUDIO, .language = "en", .format = &format};
 	struct lvx_fmp4 *f;
 	struct lvx_error err;
 	const struct lvx_text *out;
@@ -400,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_text_late),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_master),
+		cmocka_unit_test(test_token),
 		cmocka_unit_test(test_codecs),
 		cmocka_unit_test(test_fragments),
 	};
