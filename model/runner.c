@@ -28,13 +28,13 @@ static enum lvx_status set_sizes(struct lvx_runner *r, struct lvx_error *err)
 	r->n_patches = lvx_image_patches(&c->frontend.image);
 	r->key_cap = c->max_prefix + c->window_slots + c->max_pictures * r->n_patches;
 	r->nm = c->cross_modal ? c->n_experts + c->router_dim : 0;
-	r->max_items = r->n_rows * c->n_lanes;
 	uint32_t longest = r->n_patches > c->max_prefix ? r->n_patches : c->max_prefix;
-	r->max_positions = params->max_positions ? params->max_positions : r->n_rows + 2 * longest;
-	if (r->max_positions < longest || r->max_positions < r->n_rows ||
-		r->max_positions > 1u << 16)
+	uint32_t max = params->max_positions ? params->max_positions : r->n_rows + 2 * longest;
+	if (max < longest || max < r->n_rows || max > 1u << 16)
 		return lvx_fail(err, LVX_EINVAL, "%u positions in a batch; allowed are %u to 65536",
-			r->max_positions, longest > r->n_rows ? longest : r->n_rows);
+			max, longest > r->n_rows ? longest : r->n_rows);
+	r->places[LVX_PLACE_STEP].max_positions = max;
+	r->places[LVX_PLACE_LONG].max_positions = max - r->n_rows > longest ? max - r->n_rows : longest;
 	return LVX_OK;
 }
 
@@ -130,6 +130,8 @@ enum lvx_status lvx_runner_build(struct lvx_runner *r, struct lvx_error *err)
 	r->vk->lose = p->lose;
 	r->vk->lose_user = p->lose_user;
 	r->exact = p->exact;
+	/* A GPU is done with all of a picture before a CPU is with a layer. */
+	r->piece_layers = r->vk->is_cpu ? 1 : r->model->config.n_layers;
 	/* Quantised weights are coarser than f16; exact ones are for exact results. */
 	r->half_cache = !r->vk->is_cpu && is_quantised(r->model);
 	st = lvx_runner_pack(r, err);
@@ -158,6 +160,8 @@ enum lvx_status lvx_runner_create(struct lvx_runner **out, const struct lvx_mode
 		st = lvx_fail(err, LVX_ENOMEM, "out of memory");
 	if (st == LVX_OK)
 		st = lvx_runner_build(r, err);
+	if (st == LVX_OK)
+		st = lvx_long_create(r, err);
 	if (st == LVX_OK && params->keep_steps)
 		st = lvx_keep_create(r, err);
 	if (st != LVX_OK) {
@@ -186,17 +190,20 @@ static void destroy_vk(struct lvx_runner *r)
 	for (uint32_t f = 0; f < LVX_FMTS; f++)
 		for (uint32_t t = 0; t < LVX_TILES; t++)
 			vkDestroyPipeline(d, r->linear[f][t], NULL);
-	vkDestroyDescriptorPool(d, r->sets_pool, NULL);
 	vkDestroyQueryPool(d, r->queries, NULL);
 	for (uint32_t i = 0; i < r->n_blobs; i++)
 		lvx_vk_buffer_destroy(r->vk, &r->blobs[i]);
 	for (uint32_t i = 0; r->kv_layers && i < 2 * r->model->config.n_layers; i++)
 		lvx_vk_buffer_destroy(r->vk, &r->kv_layers[i]);
 	lvx_vk_buffer_destroy(r->vk, &r->memory);
-	lvx_vk_buffer_destroy(r->vk, &r->scratch);
-	lvx_vk_buffer_destroy(r->vk, &r->upload);
-	lvx_vk_buffer_destroy(r->vk, &r->inputs);
-	lvx_vk_buffer_destroy(r->vk, &r->readback);
+	for (uint32_t i = 0; i < LVX_PLACES; i++) {
+		struct lvx_place *p = &r->places[i];
+		vkDestroyDescriptorPool(d, p->sets_pool, NULL);
+		lvx_vk_buffer_destroy(r->vk, &p->scratch);
+		lvx_vk_buffer_destroy(r->vk, &p->upload);
+		lvx_vk_buffer_destroy(r->vk, &p->inputs);
+		lvx_vk_buffer_destroy(r->vk, &p->readback);
+	}
 }
 
 void lvx_runner_unbuild(struct lvx_runner *r)
@@ -208,7 +215,8 @@ void lvx_runner_unbuild(struct lvx_runner *r)
 	free(r->layers);
 	free(r->conditions);
 	free(r->kv_layers);
-	free(r->sets);
+	for (uint32_t i = 0; i < LVX_PLACES; i++)
+		free(r->places[i].sets);
 	for (uint32_t i = 0; i < LVX_SHAPES; i++)
 		free(r->recorded[i].marks);
 	free(r->marks);
@@ -228,6 +236,7 @@ void lvx_runner_destroy(struct lvx_runner *r)
 		return;
 	lvx_runner_unbuild(r);
 	lvx_keep_destroy(r->keep);
+	lvx_long_destroy(r);
 	free((char *)r->params.device);
 	free(r);
 }
@@ -244,7 +253,12 @@ uint64_t lvx_runner_device_bytes(const struct lvx_runner *r)
 
 uint32_t lvx_runner_max_positions(const struct lvx_runner *r)
 {
-	return r->max_positions;
+	return r->places[LVX_PLACE_STEP].max_positions;
+}
+
+uint32_t lvx_runner_max_long(const struct lvx_runner *r)
+{
+	return r->places[LVX_PLACE_LONG].max_positions;
 }
 
 unsigned lvx_runner_validation_errors(const struct lvx_runner *r)
@@ -257,6 +271,7 @@ void lvx_runner_reset_row(struct lvx_runner *r, uint32_t row)
 	if (row >= r->n_rows)
 		return;
 	r->rows[row] = (struct lvx_row){0};
+	lvx_long_drop(r, row);
 	if (r->keep)
 		lvx_keep_reset_row(r->keep, row);
 }
@@ -264,8 +279,8 @@ void lvx_runner_reset_row(struct lvx_runner *r, uint32_t row)
 static void read_outputs(struct lvx_runner *r, struct lvx_output *out)
 {
 	const struct lvx_config *c = &r->model->config;
-	const struct lvx_best *best = lvx_mapped(&r->readback, &r->v.best);
-	const float *activity = lvx_mapped(&r->readback, &r->v.activity);
+	const struct lvx_best *best = lvx_mapped(&r->at->readback, &r->at->v.best);
+	const float *activity = lvx_mapped(&r->at->readback, &r->at->v.activity);
 	for (uint32_t s = 0; s < r->shape.n_slots; s++) {
 		struct lvx_output *o = &out[r->order[s]];
 		*o = (struct lvx_output){0};
@@ -292,6 +307,7 @@ enum lvx_status lvx_runner_try_step(
 		return LVX_EDEVICE;
 	int64_t begin = lvx_now_us();
 	VkCommandBuffer cmd;
+	r->at = &r->places[LVX_PLACE_STEP];
 	enum lvx_status st = lvx_runner_fill(r, runs, n_runs);
 	if (st != LVX_OK)
 		return st;
@@ -322,6 +338,9 @@ enum lvx_status lvx_runner_step(
 {
 	if (r->gone)
 		return LVX_EDEVICE;
+	for (uint32_t i = 0; i < n_runs; i++)
+		if (runs[i].row < r->n_rows && r->along.busy[runs[i].row])
+			return LVX_EINVAL;
 	enum lvx_status st = lvx_runner_try_step(r, runs, n_runs, out);
 	for (int i = 0; st == LVX_EDEVICE && r->keep && i < LOSSES_MAX; i++)
 		if (lvx_keep_recover(r) == LVX_OK)
@@ -337,6 +356,7 @@ enum lvx_status lvx_runner_read_logits(
 	struct lvx_runner *r, uint32_t run, uint32_t lane, float *logits)
 {
 	const struct lvx_config *c = &r->model->config;
+	const struct lvx_place *p = &r->places[LVX_PLACE_STEP];
 	uint32_t item = UINT32_MAX;
 	for (uint32_t s = 0; s < r->shape.n_slots && lane < c->n_lanes; s++)
 		if (r->order[s] == run)
@@ -345,7 +365,7 @@ enum lvx_status lvx_runner_read_logits(
 		return LVX_EINVAL;
 	VkDeviceSize bytes = (VkDeviceSize)c->vocab * sizeof(float);
 	struct lvx_vk_piece piece = {
-		&r->scratch, r->v.logits.offset + item * bytes, bytes, logits};
+		&p->scratch, p->v.logits.offset + item * bytes, bytes, logits};
 	return lvx_vk_read(r->vk, &piece, 1, NULL);
 }
 

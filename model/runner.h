@@ -64,6 +64,7 @@ void lvx_runner_destroy(struct lvx_runner *runner);
 const struct lvx_device_info *lvx_runner_device(const struct lvx_runner *runner);
 uint64_t lvx_runner_device_bytes(const struct lvx_runner *runner);  /* allocated on the device */
 uint32_t lvx_runner_max_positions(const struct lvx_runner *runner); /* of one batch */
+uint32_t lvx_runner_max_long(const struct lvx_runner *runner);      /* of lvx_runner_begin */
 /* Messages of the validation layer so far. */
 unsigned lvx_runner_validation_errors(const struct lvx_runner *runner);
 
@@ -105,6 +106,17 @@ void lvx_runner_reset_row(struct lvx_runner *runner, uint32_t row);
  */
 enum lvx_status lvx_runner_step(struct lvx_runner *runner, const struct lvx_run *runs,
 	uint32_t n_runs, struct lvx_output *out);
+
+/*
+ * Long runs (pictures, prefixes) in pieces of some layers, so that the slots of other rows need
+ * not wait until all of them are done: begin takes them, each go_on computes the next piece
+ * of all, and steps may come in between, but not of these rows. The numbers are those of
+ * a step. What the runs point to is borrowed until *done, or until their row is reset.
+ * LVX_EINVAL: other kinds of runs, or the last ones are not done. Else as lvx_runner_step.
+ */
+enum lvx_status lvx_runner_begin(
+	struct lvx_runner *runner, const struct lvx_run *runs, uint32_t n_runs);
+enum lvx_status lvx_runner_go_on(struct lvx_runner *runner, bool *done);
 
 /*
  * For parity tests: the logits [vocab] of one lane of run `run` of the last

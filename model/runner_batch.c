@@ -56,6 +56,8 @@ static enum lvx_status sort_runs(struct lvx_runner *r, const struct lvx_run *run
 	if (n_runs == 0 || n_runs > r->n_rows)
 		return LVX_EINVAL;
 	memset(&r->shape, 0, sizeof(r->shape));
+	r->shape.place = (uint32_t)(r->at - r->places);
+	r->shape.end_layer = r->model->config.n_layers;
 	r->batch++;
 	for (uint32_t i = 0; i < n_runs; i++) {
 		if (!run_ok(r, &runs[i]) || r->seen[runs[i].row] == r->batch)
@@ -68,7 +70,7 @@ static enum lvx_status sort_runs(struct lvx_runner *r, const struct lvx_run *run
 		*counts[runs[i].kind] += runs[i].n;
 		r->shape.n_long_runs += runs[i].kind != LVX_RUN_SLOT;
 	}
-	if (total > r->max_positions)
+	if (total > r->at->max_positions)
 		return LVX_ELIMIT;
 	for (uint32_t k = 0; k < 3; k++)
 		for (uint32_t i = 0; i < n_runs; i++)
@@ -92,7 +94,7 @@ static void fill_run(
 		[LVX_RUN_PICTURE] = LVX_IMAGE};
 	const struct lvx_config *c = &r->model->config;
 	struct lvx_row *row = &r->next[run->row];
-	struct lvx_run_rec *rec = (struct lvx_run_rec *)lvx_mapped(&r->upload, &r->v.runs) + index;
+	struct lvx_run_rec *rec = (struct lvx_run_rec *)lvx_mapped(&r->at->upload, &r->at->v.runs) + index;
 	enum lvx_modality m = modality[run->kind];
 	/* It sees what it saw when it came, and is in the memory already. */
 	bool moves = run->kind == LVX_RUN_PREFIX && row->n_prefix > 0;
@@ -120,7 +122,7 @@ static void fill_run(
 		row->n[m] = n_new;
 		row->last[m] = now;
 	}
-	float *cond = (float *)lvx_mapped(&r->upload, &r->v.cond) + (size_t)index * c->hidden;
+	float *cond = (float *)lvx_mapped(&r->at->upload, &r->at->v.cond) + (size_t)index * c->hidden;
 	memset(cond, 0, c->hidden * sizeof(*cond));
 	for (uint32_t i = 0; i < run->n_conditions; i++)
 		add_vector(cond, r->conditions + (size_t)run->conditions[i] * c->hidden, c->hidden);
@@ -162,7 +164,7 @@ static void fill_keys(struct lvx_runner *r, const struct lvx_run *run, struct lv
 static void fill_angles(struct lvx_runner *r, const struct lvx_run *run, uint32_t first)
 {
 	uint32_t half = r->model->config.rotary_dim / 2;
-	float *out = (float *)lvx_mapped(&r->upload, &r->v.rope) + (size_t)first * 2 * half;
+	float *out = (float *)lvx_mapped(&r->at->upload, &r->at->v.rope) + (size_t)first * 2 * half;
 	for (uint32_t i = 0; i < run->n; i++, out += 2 * half) {
 		if (i > 0 && run->kind == LVX_RUN_PICTURE) {
 			memcpy(out, out - 2 * half, 2 * half * sizeof(*out));
@@ -182,22 +184,22 @@ static void fill_features(struct lvx_runner *r, const struct lvx_run *run, const
 	const struct lvx_config *c = &r->model->config;
 	const struct lvx_weight *e = &r->model->graph.weights[r->model->graph.embed];
 	uint32_t at = done[run->kind];
-	struct lvx_vk_buffer *up = &r->upload;
+	struct lvx_vk_buffer *up = &r->at->upload;
 	float *out;
 	switch (run->kind) {
 	case LVX_RUN_SLOT:
-		out = (float *)lvx_mapped(up, &r->v.mel) + (size_t)at * r->audio.cols;
+		out = (float *)lvx_mapped(up, &r->at->v.mel) + (size_t)at * r->audio.cols;
 		memcpy(out, run->features, r->audio.cols * sizeof(float));
-		out = (float *)lvx_mapped(up, &r->v.lane_tokens) + (size_t)at * r->lanes_in.cols;
+		out = (float *)lvx_mapped(up, &r->at->v.lane_tokens) + (size_t)at * r->lanes_in.cols;
 		for (uint32_t i = 0; i < c->n_lanes; i++)
 			lvx_weight_row(e, (uint32_t)run->tokens[i], out + (size_t)i * c->hidden);
 		break;
 	case LVX_RUN_PICTURE:
-		out = (float *)lvx_mapped(up, &r->v.patches) + (size_t)at * r->image.cols;
+		out = (float *)lvx_mapped(up, &r->at->v.patches) + (size_t)at * r->image.cols;
 		memcpy(out, run->features, (size_t)run->n * r->image.cols * sizeof(float));
 		break;
 	case LVX_RUN_PREFIX:
-		out = (float *)lvx_mapped(up, &r->v.tokens) + (size_t)at * c->hidden;
+		out = (float *)lvx_mapped(up, &r->at->v.tokens) + (size_t)at * c->hidden;
 		for (uint32_t i = 0; i < run->n; i++)
 			lvx_weight_row(e, (uint32_t)run->tokens[i], out + (size_t)i * c->hidden);
 		break;
@@ -226,7 +228,7 @@ enum lvx_status lvx_runner_fill(struct lvx_runner *r, const struct lvx_run *runs
 	enum lvx_status st = sort_runs(r, runs, n_runs);
 	if (st != LVX_OK)
 		return st;
-	struct lvx_pos *pos = lvx_mapped(&r->upload, &r->v.pos);
+	struct lvx_pos *pos = lvx_mapped(&r->at->upload, &r->at->v.pos);
 	uint32_t first = 0, done[3] = {0};
 	for (uint32_t i = 0; i < n_runs; i++) {
 		const struct lvx_run *run = &runs[r->order[i]];

@@ -224,7 +224,8 @@ void lvx_keep_took(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_
 	for (uint32_t i = 0; i < n_runs; i++)
 		add_run(r, &k->rows[runs[i].row], &runs[i]);
 	for (uint32_t i = 0; i < k->n_turn; i++, k->next = (k->next + 1) % k->n_rows)
-		if (k->rows[k->next].n_runs)
+		/* a row that is in the middle of a run is no state to go on from */
+		if (k->rows[k->next].n_runs && !r->along.busy[k->next])
 			k->due[n++] = k->next;
 	/* Where a copy fails nothing is forgotten; the next step finds the device lost. */
 	if (copy_rows(r, n) == LVX_OK)
@@ -254,7 +255,7 @@ static enum lvx_status restore(struct lvx_runner *r)
 static uint32_t collect(struct lvx_runner *r)
 {
 	struct lvx_keep *k = r->keep;
-	uint32_t n = 0, room = r->max_positions;
+	uint32_t n = 0, room = lvx_runner_max_positions(r);
 	for (uint32_t i = 0; i < k->n_rows; i++) {
 		struct kept_row *row = &k->rows[i];
 		const struct kept_run *run = &row->runs[row->n_again];
@@ -309,6 +310,7 @@ enum lvx_status lvx_keep_recover(struct lvx_runner *r)
 		r->gone = true;
 		return LVX_EDEVICE;
 	}
+	r->along.layer = 0;
 	r->stats.recoveries++;
 	lvx_log_warn("%s was lost; every row is where it was, after %lld ms", r->info.name,
 		(long long)(lvx_now_us() - begin) / 1000);

@@ -57,62 +57,70 @@ static enum lvx_status carve(struct lvx_runner *r, struct lvx_vk_buffer *buffer,
 	return st;
 }
 
+/* Where long runs are taken in pieces there are none. */
+static VkDeviceSize slots_at(const struct lvx_runner *r)
+{
+	return r->at == &r->places[LVX_PLACE_STEP] ? r->n_rows : 0;
+}
+
 static enum lvx_status upload_buffers(struct lvx_runner *r, struct lvx_error *err)
 {
 	const struct lvx_config *c = &r->model->config;
-	VkDeviceSize p = r->max_positions, s = r->n_rows, d = c->hidden;
+	VkDeviceSize p = r->at->max_positions, s = slots_at(r), d = c->hidden;
 	const struct wanted list[] = {
-		{&r->v.pos, p * sizeof(struct lvx_pos) / 4},
-		{&r->v.runs, s * sizeof(struct lvx_run_rec) / 4},
-		{&r->v.rope, p * c->rotary_dim},
-		{&r->v.cond, s * d},
-		{&r->v.mel, s * r->audio.cols},
-		{&r->v.lane_tokens, s * r->lanes_in.cols},
-		{&r->v.patches, p * r->image.cols},
-		{&r->v.tokens, p * d},
+		{&r->at->v.pos, p * sizeof(struct lvx_pos) / 4},
+		{&r->at->v.runs, r->n_rows * sizeof(struct lvx_run_rec) / 4},
+		{&r->at->v.rope, p * c->rotary_dim},
+		{&r->at->v.cond, r->n_rows * d},
+		{&r->at->v.mel, s * r->audio.cols},
+		{&r->at->v.lane_tokens, s * r->lanes_in.cols},
+		{&r->at->v.patches, p * r->image.cols},
+		{&r->at->v.tokens, p * d},
 	};
 	size_t n = sizeof(list) / sizeof(list[0]);
-	enum lvx_status st = carve(r, &r->upload, list, n, LVX_VK_UPLOAD, "inputs", err);
+	enum lvx_status st = carve(r, &r->at->upload, list, n, LVX_VK_UPLOAD, "inputs", err);
 	if (st == LVX_OK && !r->vk->is_cpu)
-		st = carve(r, &r->inputs, list, n, LVX_VK_DEVICE, "inputs", err);
+		st = carve(r, &r->at->inputs, list, n, LVX_VK_DEVICE, "inputs", err);
+	VkDeviceSize items = s * c->n_lanes;
 	const struct wanted back[] = {
-		{&r->v.best, r->max_items * sizeof(struct lvx_best) / 4},
-		{&r->v.activity, s * 4},
+		{&r->at->v.best, items * sizeof(struct lvx_best) / 4},
+		{&r->at->v.activity, s * 4},
 	};
-	return st == LVX_OK ? carve(r, &r->readback, back, 2, LVX_VK_READBACK, "results", err) : st;
+	return st == LVX_OK ? carve(r, &r->at->readback, back, 2, LVX_VK_READBACK, "results", err) : st;
 }
 
 static enum lvx_status scratch_buffers(struct lvx_runner *r, struct lvx_error *err)
 {
 	const struct lvx_config *c = &r->model->config;
-	VkDeviceSize p = r->max_positions, s = r->n_rows, d = c->hidden, top = c->top_k;
+	VkDeviceSize p = r->at->max_positions, s = slots_at(r), d = c->hidden, top = c->top_k;
+	VkDeviceSize items = s * c->n_lanes;
 	VkDeviceSize heads = (VkDeviceSize)c->n_heads * c->head_dim;
 	uint32_t wide = c->dense_inter > c->shared_inter ? c->dense_inter : c->shared_inter;
 	const struct wanted list[] = {
-		{&r->v.audio, s * d},
-		{&r->v.lanes, s * d},
-		{&r->v.image, p * d},
-		{&r->v.x, p * d},
-		{&r->v.h, p * d},
-		{&r->v.qkv, p * r->layers[0].qkv.rows},
-		{&r->v.q, p * heads},
-		{&r->v.attention, p * heads},
-		{&r->v.out, p * d},
-		{&r->v.unit, p * wide},
-		{&r->v.expert_unit, p * top * c->expert_inter},
-		{&r->v.sum, p * d},
-		{&r->v.expert_sum, p * top * d},
-		{&r->v.kvh, p * r->nm},
-		{&r->v.choice, p * top},
-		{&r->v.share, p * top},
-		{&r->v.list, (c->n_experts + p * top) * 4 + p * top},
-		{&r->v.dispatch, 8},
-		{&r->v.heads, r->max_items * d},
-		{&r->v.lane_heads, r->max_items * d},
-		{&r->v.logits, (VkDeviceSize)r->max_items * c->vocab},
-		{&r->v.routed, r->vk->is_cpu ? 0 : p * 2 * (c->n_experts + c->router_dim)},
+		{&r->at->v.audio, s * d},
+		{&r->at->v.lanes, s * d},
+		{&r->at->v.image, p * d},
+		{&r->at->v.x, p * d},
+		{&r->at->v.h, p * d},
+		{&r->at->v.qkv, p * r->layers[0].qkv.rows},
+		{&r->at->v.q, p * heads},
+		{&r->at->v.attention, p * heads},
+		{&r->at->v.out, p * d},
+		{&r->at->v.unit, p * wide},
+		{&r->at->v.expert_unit, p * top * c->expert_inter},
+		{&r->at->v.sum, p * d},
+		{&r->at->v.expert_sum, p * top * d},
+		{&r->at->v.kvh, p * r->nm},
+		{&r->at->v.choice, p * top},
+		{&r->at->v.share, p * top},
+		{&r->at->v.list, (c->n_experts + p * top) * 4 + p * top},
+		{&r->at->v.dispatch, 8},
+		{&r->at->v.heads, items * d},
+		{&r->at->v.lane_heads, items * d},
+		{&r->at->v.logits, items * c->vocab},
+		{&r->at->v.routed, r->vk->is_cpu ? 0 : p * 2 * (c->n_experts + c->router_dim)},
 	};
-	return carve(r, &r->scratch, list, sizeof(list) / sizeof(list[0]), LVX_VK_DEVICE,
+	return carve(r, &r->at->scratch, list, sizeof(list) / sizeof(list[0]), LVX_VK_DEVICE,
 		"activations", err);
 }
 
@@ -146,9 +154,13 @@ static enum lvx_status state_buffers(struct lvx_runner *r, struct lvx_error *err
 
 enum lvx_status lvx_runner_buffers(struct lvx_runner *r, struct lvx_error *err)
 {
-	enum lvx_status st = upload_buffers(r, err);
-	if (st == LVX_OK)
-		st = scratch_buffers(r, err);
+	enum lvx_status st = LVX_OK;
+	for (uint32_t i = 0; i < LVX_PLACES && st == LVX_OK; i++) {
+		r->at = &r->places[i];
+		st = upload_buffers(r, err);
+		if (st == LVX_OK)
+			st = scratch_buffers(r, err);
+	}
 	return st == LVX_OK ? state_buffers(r, err) : st;
 }
 
@@ -297,7 +309,7 @@ static VkResult make_set(
 {
 	VkDescriptorSetAllocateInfo alloc = {
 		.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-		.descriptorPool = r->sets_pool,
+		.descriptorPool = r->at->sets_pool,
 		.descriptorSetCount = 1,
 		.pSetLayouts = &r->vk->set_layout};
 	VkResult result = vkAllocateDescriptorSets(r->vk->device, &alloc, out);
@@ -328,38 +340,38 @@ static VkResult make_set(
 static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 {
 	const struct lvx_layer *y = &r->layers[l];
-	struct lvx_layer_sets *s = &r->sets[l];
+	struct lvx_layer_sets *s = &r->at->sets[l];
 	VkResult result = VK_SUCCESS;
-	MAKE_SET(&s->norm1, &r->v.pos, &r->v.x, &r->v.sum, &r->v.expert_sum, &r->v.share, &y->norm1,
-		&r->v.h, &r->activity, &r->v.activity);
-	MAKE_SET(&s->qkv, MATRIX(y->qkv), &r->v.h, &r->v.qkv, &r->v.list);
-	MAKE_SET(&s->rope, &r->v.pos, &r->v.qkv, &r->v.rope, &y->q_norm, &y->k_norm, &r->v.q,
+	MAKE_SET(&s->norm1, &r->at->v.pos, &r->at->v.x, &r->at->v.sum, &r->at->v.expert_sum, &r->at->v.share, &y->norm1,
+		&r->at->v.h, &r->activity, &r->at->v.activity);
+	MAKE_SET(&s->qkv, MATRIX(y->qkv), &r->at->v.h, &r->at->v.qkv, &r->at->v.list);
+	MAKE_SET(&s->rope, &r->at->v.pos, &r->at->v.qkv, &r->at->v.rope, &y->q_norm, &y->k_norm, &r->at->v.q,
 		&y->k_cache, &y->v_cache);
-	MAKE_SET(&s->attention, &r->v.pos, &r->v.q, &y->k_cache, &y->v_cache, &r->v.attention);
-	MAKE_SET(&s->out, MATRIX(y->out), &r->v.attention, &r->v.out, &r->v.list);
-	MAKE_SET(&s->up, MATRIX(y->up), &r->v.h, &r->v.unit, &r->v.list);
-	MAKE_SET(&s->down, MATRIX(y->down), &r->v.unit, &r->v.sum, &r->v.list);
-	MAKE_SET(&s->norm2, &r->v.pos, &r->v.x, &r->v.out, &r->v.expert_sum, &r->v.share, &y->norm2,
-		&r->v.h, &r->activity, &r->v.activity);
+	MAKE_SET(&s->attention, &r->at->v.pos, &r->at->v.q, &y->k_cache, &y->v_cache, &r->at->v.attention);
+	MAKE_SET(&s->out, MATRIX(y->out), &r->at->v.attention, &r->at->v.out, &r->at->v.list);
+	MAKE_SET(&s->up, MATRIX(y->up), &r->at->v.h, &r->at->v.unit, &r->at->v.list);
+	MAKE_SET(&s->down, MATRIX(y->down), &r->at->v.unit, &r->at->v.sum, &r->at->v.list);
+	MAKE_SET(&s->norm2, &r->at->v.pos, &r->at->v.x, &r->at->v.out, &r->at->v.expert_sum, &r->at->v.share, &y->norm2,
+		&r->at->v.h, &r->activity, &r->at->v.activity);
 	if (!y->moe)
 		return result;
-	MAKE_SET(&s->route, MATRIX(y->router), &r->v.h, &r->v.routed, &r->v.list);
-	MAKE_SET(&s->router, &r->v.pos, &r->v.runs, &r->v.x,
-		r->vk->is_cpu ? &r->v.out : &r->v.routed, &y->norm2, &r->v.h, &y->router.weights,
-		&y->router_bias, &y->memory, &r->v.kvh, &r->v.choice, &r->v.share);
-	MAKE_SET(&s->memory, &r->v.runs, &r->v.kvh, &y->memory);
-	MAKE_SET(&s->group, &r->v.choice, &r->v.list, &r->v.dispatch);
-	MAKE_SET(&s->expert_up, MATRIX(y->expert_up), &r->v.h, &r->v.expert_unit, &r->v.list);
-	MAKE_SET(&s->expert_down, MATRIX(y->expert_down), &r->v.expert_unit, &r->v.expert_sum,
-		&r->v.list);
-	MAKE_SET(&s->expert_up_direct, MATRIX(y->expert_up), &r->v.h, &r->v.expert_unit,
-		&r->v.choice);
-	MAKE_SET(&s->expert_down_direct, MATRIX(y->expert_down), &r->v.expert_unit,
-		&r->v.expert_sum, &r->v.choice);
+	MAKE_SET(&s->route, MATRIX(y->router), &r->at->v.h, &r->at->v.routed, &r->at->v.list);
+	MAKE_SET(&s->router, &r->at->v.pos, &r->at->v.runs, &r->at->v.x,
+		r->vk->is_cpu ? &r->at->v.out : &r->at->v.routed, &y->norm2, &r->at->v.h, &y->router.weights,
+		&y->router_bias, &y->memory, &r->at->v.kvh, &r->at->v.choice, &r->at->v.share);
+	MAKE_SET(&s->memory, &r->at->v.runs, &r->at->v.kvh, &y->memory);
+	MAKE_SET(&s->group, &r->at->v.choice, &r->at->v.list, &r->at->v.dispatch);
+	MAKE_SET(&s->expert_up, MATRIX(y->expert_up), &r->at->v.h, &r->at->v.expert_unit, &r->at->v.list);
+	MAKE_SET(&s->expert_down, MATRIX(y->expert_down), &r->at->v.expert_unit, &r->at->v.expert_sum,
+		&r->at->v.list);
+	MAKE_SET(&s->expert_up_direct, MATRIX(y->expert_up), &r->at->v.h, &r->at->v.expert_unit,
+		&r->at->v.choice);
+	MAKE_SET(&s->expert_down_direct, MATRIX(y->expert_down), &r->at->v.expert_unit,
+		&r->at->v.expert_sum, &r->at->v.choice);
 	return result;
 }
 
-enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err)
+static enum lvx_status sets_at(struct lvx_runner *r, struct lvx_error *err)
 {
 	uint32_t n_layers = r->model->config.n_layers, n = 8 + n_layers * 16;
 	VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, n * LVX_VK_BINDINGS};
@@ -367,24 +379,34 @@ enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err)
 		.maxSets = n,
 		.poolSizeCount = 1,
 		.pPoolSizes = &size};
-	VkResult result = vkCreateDescriptorPool(r->vk->device, &pool, NULL, &r->sets_pool);
-	r->sets = calloc(n_layers, sizeof(*r->sets));
-	if (!r->sets)
+	VkResult result = vkCreateDescriptorPool(r->vk->device, &pool, NULL, &r->at->sets_pool);
+	r->at->sets = calloc(n_layers, sizeof(*r->at->sets));
+	if (!r->at->sets)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
-	MAKE_SET(&r->s.audio, MATRIX(r->audio), &r->v.mel, &r->v.audio, &r->v.list);
-	MAKE_SET(&r->s.lanes_in, MATRIX(r->lanes_in), &r->v.lane_tokens, &r->v.lanes, &r->v.list);
-	MAKE_SET(&r->s.image, MATRIX(r->image), &r->v.patches, &r->v.image, &r->v.list);
-	MAKE_SET(&r->s.embed, &r->v.pos, &r->v.cond, &r->v.audio, &r->v.lanes, &r->v.image,
-		&r->v.tokens, &r->place, &r->audio_norm, &r->image_norm, &r->v.x);
-	MAKE_SET(&r->s.final, &r->v.pos, &r->v.x, &r->v.sum, &r->v.expert_sum, &r->v.share,
-		&r->final_norm, &r->v.heads, &r->activity, &r->v.activity);
-	MAKE_SET(&r->s.lanes_out, MATRIX(r->lanes_out), &r->v.heads, &r->v.lane_heads, &r->v.list);
-	MAKE_SET(&r->s.vocab, MATRIX(r->embed), &r->v.lane_heads, &r->v.logits, &r->v.list);
-	MAKE_SET(&r->s.argmax, &r->v.logits, &r->v.best);
+	MAKE_SET(&r->at->s.audio, MATRIX(r->audio), &r->at->v.mel, &r->at->v.audio, &r->at->v.list);
+	MAKE_SET(&r->at->s.lanes_in, MATRIX(r->lanes_in), &r->at->v.lane_tokens, &r->at->v.lanes, &r->at->v.list);
+	MAKE_SET(&r->at->s.image, MATRIX(r->image), &r->at->v.patches, &r->at->v.image, &r->at->v.list);
+	MAKE_SET(&r->at->s.embed, &r->at->v.pos, &r->at->v.cond, &r->at->v.audio, &r->at->v.lanes, &r->at->v.image,
+		&r->at->v.tokens, &r->place, &r->audio_norm, &r->image_norm, &r->at->v.x);
+	MAKE_SET(&r->at->s.final, &r->at->v.pos, &r->at->v.x, &r->at->v.sum, &r->at->v.expert_sum, &r->at->v.share,
+		&r->final_norm, &r->at->v.heads, &r->activity, &r->at->v.activity);
+	MAKE_SET(&r->at->s.lanes_out, MATRIX(r->lanes_out), &r->at->v.heads, &r->at->v.lane_heads, &r->at->v.list);
+	MAKE_SET(&r->at->s.vocab, MATRIX(r->embed), &r->at->v.lane_heads, &r->at->v.logits, &r->at->v.list);
+	MAKE_SET(&r->at->s.argmax, &r->at->v.logits, &r->at->v.best);
 	for (uint32_t l = 0; l < n_layers && result == VK_SUCCESS; l++)
 		result = layer_sets(r, l);
 	if (result != VK_SUCCESS)
 		return lvx_fail(err, lvx_vk_status(result), "%s: descriptor sets: %s",
 			r->vk->info.name, lvx_vk_result_name(result));
 	return LVX_OK;
+}
+
+enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err)
+{
+	enum lvx_status st = LVX_OK;
+	for (uint32_t i = 0; i < LVX_PLACES && st == LVX_OK; i++) {
+		r->at = &r->places[i];
+		st = sets_at(r, err);
+	}
+	return st;
 }

@@ -3,7 +3,7 @@
  * Inside the runner only. runner.c: life and steps; runner_pack.c: weights as
  * the kernels read them; runner_plan.c: the graph as dispatches;
  * runner_record.c: command buffers; runner_batch.c: rows and what a batch uploads;
- * runner_keep.c: what the host keeps, and a lost device.
+ * runner_long.c: long runs in pieces; runner_keep.c: what the host keeps, and a lost device.
  */
 #ifndef LVX_MODEL_RUNNER_PRIV_H
 #define LVX_MODEL_RUNNER_PRIV_H
@@ -80,8 +80,9 @@ struct lvx_row {
 	int64_t last[LVX_MODALITIES]; /* its last run's slot */
 };
 
-/* Everything that decides which dispatches a batch needs; the rest is in buffers. */
+/* Everything that decides which dispatches are needed; the rest is in buffers. */
 struct lvx_shape {
+	uint32_t place, layer, end_layer; /* where, and which layers: all, or a piece of long runs */
 	uint32_t n_slots, n_patches, n_tokens, n_long_runs;
 	uint32_t n_items[LVX_LANES_MAX];
 };
@@ -101,6 +102,39 @@ struct lvx_layer_sets {
 		expert_down_direct;
 };
 
+/*
+ * Where a batch is computed: its inputs, activations and results. Long runs that are taken in
+ * pieces have a place of their own, where they stay while slots are run.
+ */
+enum { LVX_PLACE_STEP, LVX_PLACE_LONG, LVX_PLACES };
+
+struct lvx_place {
+	uint32_t max_positions;
+	struct lvx_vk_buffer scratch, upload, readback;
+	struct lvx_vk_buffer inputs; /* what upload is copied to, where the host shares no memory */
+	struct {
+		struct lvx_view pos, runs, rope, cond, mel, lane_tokens, patches, tokens;
+		struct lvx_view audio, lanes, image, x, h, qkv, q, attention, out, unit,
+			expert_unit, sum, expert_sum, kvh, choice, share, list, dispatch, heads,
+			lane_heads, logits, routed;
+		struct lvx_view best, activity;
+	} v;
+	VkDescriptorPool sets_pool;
+	struct lvx_layer_sets *sets;
+	struct {
+		VkDescriptorSet audio, lanes_in, image, embed, final, lanes_out, vocab, argmax;
+	} s;
+};
+
+/* Long runs on their way. */
+struct lvx_long {
+	struct lvx_run *runs; /* [n_rows]; what they point to is the caller's */
+	int32_t (*conditions)[LVX_CONDITIONS_MAX];
+	bool *busy;             /* [n_rows] the row has one of them */
+	uint32_t n, layer;      /* layer: the next; 0: nothing is done */
+	struct lvx_shape shape; /* of all layers */
+};
+
 struct lvx_keep; /* runner_keep.c */
 
 struct lvx_runner {
@@ -109,12 +143,14 @@ struct lvx_runner {
 	struct lvx_device_info info;     /* of the first device; never changes */
 	struct lvx_runner_stats stats;
 	struct lvx_keep *keep; /* NULL without keep_steps */
+	struct lvx_long along;
 	unsigned past_validation_errors; /* of devices that were lost */
 	bool gone;                       /* lost, and did not come back */
 
 	/* From here on all belongs to one device and is made anew with another. */
 	struct lvx_vk *vk;
-	uint32_t n_rows, max_positions, max_items;
+	uint32_t n_rows;
+	uint32_t piece_layers; /* of a piece of long runs */
 	uint32_t key_cap;       /* keys of a row */
 	uint32_t n_patches;     /* of a picture */
 	uint32_t nm;            /* floats of a modality memory */
@@ -131,27 +167,16 @@ struct lvx_runner {
 	struct lvx_view audio_norm, image_norm, final_norm, place, activity;
 	float *conditions; /* [n_conditions][D], host */
 
-	/* state and scratch on the device */
-	struct lvx_vk_buffer memory, scratch, upload, readback;
-	struct lvx_vk_buffer inputs; /* what upload is copied to, where the host shares no memory */
+	/* state on the device */
+	struct lvx_vk_buffer memory;
 	struct lvx_vk_buffer *kv_layers; /* 2 a layer: keys, values */
-	struct {
-		struct lvx_view pos, runs, rope, cond, mel, lane_tokens, patches, tokens;
-		struct lvx_view audio, lanes, image, x, h, qkv, q, attention, out, unit,
-			expert_unit, sum, expert_sum, kvh, choice, share, list, dispatch, heads,
-			lane_heads, logits, routed;
-		struct lvx_view best, activity;
-	} v;
 
 	/* pipelines, descriptor sets, command buffers */
 	VkPipeline linear[LVX_FMTS][LVX_TILES];
 	VkPipeline embed_p, norm_p, rope_p, attention_p, attention_patches_p, router_p, memory_p,
 		group_p, argmax_p;
-	VkDescriptorPool sets_pool;
-	struct lvx_layer_sets *sets;
-	struct {
-		VkDescriptorSet audio, lanes_in, image, embed, final, lanes_out, vocab, argmax;
-	} s;
+	struct lvx_place places[LVX_PLACES];
+	struct lvx_place *at; /* of the batch in hand */
 	struct lvx_recorded recorded[LVX_SHAPES];
 	VkQueryPool queries;       /* with `profile` */
 	struct lvx_recorded *last; /* of the last step */
@@ -206,6 +231,11 @@ void lvx_runner_unbuild(struct lvx_runner *r); /* of a zeroed one too */
 /* One batch on the device that there is. */
 enum lvx_status lvx_runner_try_step(struct lvx_runner *r, const struct lvx_run *runs,
 	uint32_t n_runs, struct lvx_output *out);
+
+/* runner_long.c */
+enum lvx_status lvx_long_create(struct lvx_runner *r, struct lvx_error *err);
+void lvx_long_destroy(struct lvx_runner *r);
+void lvx_long_drop(struct lvx_runner *r, uint32_t row); /* the row's run no longer matters */
 
 /* runner_keep.c */
 enum lvx_status lvx_keep_create(struct lvx_runner *r, struct lvx_error *err);

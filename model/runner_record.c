@@ -140,13 +140,13 @@ static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptor
 	struct lvx_push_product push = linear_push(m, n * config->top_k);
 	push.mode = grouped ? MODE_GROUPED : MODE_DIRECT;
 	push.divide = up ? config->top_k : 1;
-	push.items_at = (config->n_experts + c->r->max_positions * config->top_k) * 4;
+	push.items_at = (config->n_experts + c->r->at->max_positions * config->top_k) * 4;
 	push.alpha = y->alpha;
 	push.limit = y->limit;
 	use(c, c->r->linear[m->format][grouped ? tile : 0], set, &push, sizeof(push));
 	if (grouped)
-		vkCmdDispatchIndirect(c->cmd, c->r->scratch.buffer,
-			c->r->v.dispatch.offset + (up ? 0 : 3 * sizeof(uint32_t)));
+		vkCmdDispatchIndirect(c->cmd, c->r->at->scratch.buffer,
+			c->r->at->v.dispatch.offset + (up ? 0 : 3 * sizeof(uint32_t)));
 	else
 		vkCmdDispatch(c->cmd, groups_x(c->r, m, 0), push.n_items, 1);
 	mark(c, up ? "expert_up" : "expert_down");
@@ -170,11 +170,11 @@ static void record_inputs(struct recorder *c, const struct lvx_shape *s, uint32_
 		uint32_t dim;
 		float eps;
 	} push = {r->model->config.hidden, r->model->config.eps};
-	linear(c, "audio", &r->audio, r->s.audio, s->n_slots);
-	linear(c, "lanes_in", &r->lanes_in, r->s.lanes_in, s->n_slots);
-	linear(c, "image", &r->image, r->s.image, s->n_patches);
+	linear(c, "audio", &r->audio, r->at->s.audio, s->n_slots);
+	linear(c, "lanes_in", &r->lanes_in, r->at->s.lanes_in, s->n_slots);
+	linear(c, "image", &r->image, r->at->s.image, s->n_patches);
 	barrier(c);
-	dispatch(c, "embed", r->embed_p, r->s.embed, &push, sizeof(push), n, 1);
+	dispatch(c, "embed", r->embed_p, r->at->s.embed, &push, sizeof(push), n, 1);
 	barrier(c);
 }
 
@@ -184,7 +184,7 @@ static void record_attention(
 	struct lvx_runner *r = c->r;
 	const struct lvx_config *config = &r->model->config;
 	const struct lvx_layer *y = &r->layers[l];
-	const struct lvx_layer_sets *s = &r->sets[l];
+	const struct lvx_layer_sets *s = &r->at->sets[l];
 	struct {
 		uint32_t n_pos, heads, kv_heads, cap;
 		float eps;
@@ -233,13 +233,13 @@ static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 {
 	struct lvx_runner *r = c->r;
 	const struct lvx_layer *y = &r->layers[l];
-	const struct lvx_layer_sets *s = &r->sets[l];
+	const struct lvx_layer_sets *s = &r->at->sets[l];
 	bool grouped = n > DIRECT_MAX;
 	uint32_t items = n * r->model->config.top_k, tile = expert_tile(r, &y->expert_up, items);
 	struct {
 		uint32_t n_items, tile, items_at, x_up, x_down;
 	} sort = {items, lvx_tile_positions[tile],
-		(r->model->config.n_experts + r->max_positions * r->model->config.top_k) * 4,
+		(r->model->config.n_experts + r->at->max_positions * r->model->config.top_k) * 4,
 		groups_x(r, &y->expert_up, tile),
 		groups_x(r, &y->expert_down, tile)};
 	if (grouped) {
@@ -261,7 +261,7 @@ static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint
 	struct lvx_runner *r = c->r;
 	const struct lvx_config *config = &r->model->config;
 	const struct lvx_layer *y = &r->layers[l];
-	const struct lvx_layer_sets *s = &r->sets[l];
+	const struct lvx_layer_sets *s = &r->at->sets[l];
 	/* Behind the last attention only slots go on; the others were there for their keys. */
 	uint32_t go_on = l + 1 == config->n_layers ? shape->n_slots : n;
 	record_attention(c, shape, l, n);
@@ -302,7 +302,7 @@ static void record_heads(struct recorder *c, const struct lvx_shape *shape)
 	struct lvx_runner *r = c->r;
 	const struct lvx_config *config = &r->model->config;
 	uint32_t items = 0;
-	norm(c, r->s.final, shape->n_slots, r->layers[config->n_layers - 1].moe ? 2 : 1,
+	norm(c, r->at->s.final, shape->n_slots, r->layers[config->n_layers - 1].moe ? 2 : 1,
 		config->n_activity);
 	barrier(c);
 	for (uint32_t i = 0; i < config->n_lanes; i++) {
@@ -311,15 +311,15 @@ static void record_heads(struct recorder *c, const struct lvx_shape *shape)
 		push.y_base = items * push.y_stride;
 		push.w_base = i * push.w_group;
 		push.s_base = i * push.s_group;
-		run_plain(c, "lanes_out", &r->lanes_out, r->s.lanes_out, &push);
+		run_plain(c, "lanes_out", &r->lanes_out, r->at->s.lanes_out, &push);
 		items += shape->n_items[i];
 	}
 	if (!items)
 		return;
 	barrier(c);
-	linear(c, "vocab", &r->embed, r->s.vocab, items);
+	linear(c, "vocab", &r->embed, r->at->s.vocab, items);
 	barrier(c);
-	dispatch(c, "argmax", r->argmax_p, r->s.argmax, &config->vocab, sizeof(config->vocab), items, 1);
+	dispatch(c, "argmax", r->argmax_p, r->at->s.argmax, &config->vocab, sizeof(config->vocab), items, 1);
 }
 
 /* What the host wrote for this shape. */
@@ -332,14 +332,14 @@ static void copy_inputs(struct recorder *c, const struct lvx_shape *s, uint32_t 
 		const struct lvx_view *view;
 		VkDeviceSize floats;
 	} list[] = {
-		{&r->v.pos, n * sizeof(struct lvx_pos) / 4},
-		{&r->v.runs, runs * sizeof(struct lvx_run_rec) / 4},
-		{&r->v.rope, (VkDeviceSize)n * config->rotary_dim},
-		{&r->v.cond, (VkDeviceSize)runs * config->hidden},
-		{&r->v.mel, (VkDeviceSize)s->n_slots * r->audio.cols},
-		{&r->v.lane_tokens, (VkDeviceSize)s->n_slots * r->lanes_in.cols},
-		{&r->v.patches, (VkDeviceSize)s->n_patches * r->image.cols},
-		{&r->v.tokens, (VkDeviceSize)s->n_tokens * config->hidden},
+		{&r->at->v.pos, n * sizeof(struct lvx_pos) / 4},
+		{&r->at->v.runs, runs * sizeof(struct lvx_run_rec) / 4},
+		{&r->at->v.rope, (VkDeviceSize)n * config->rotary_dim},
+		{&r->at->v.cond, (VkDeviceSize)runs * config->hidden},
+		{&r->at->v.mel, (VkDeviceSize)s->n_slots * r->audio.cols},
+		{&r->at->v.lane_tokens, (VkDeviceSize)s->n_slots * r->lanes_in.cols},
+		{&r->at->v.patches, (VkDeviceSize)s->n_patches * r->image.cols},
+		{&r->at->v.tokens, (VkDeviceSize)s->n_tokens * config->hidden},
 	};
 	VkBufferCopy regions[sizeof(list) / sizeof(list[0])];
 	uint32_t n_regions = 0;
@@ -347,7 +347,7 @@ static void copy_inputs(struct recorder *c, const struct lvx_shape *s, uint32_t 
 		if (list[i].floats)
 			regions[n_regions++] = (VkBufferCopy){
 				list[i].view->offset, list[i].view->offset, 4 * list[i].floats};
-	vkCmdCopyBuffer(c->cmd, r->upload.buffer, r->inputs.buffer, n_regions, regions);
+	vkCmdCopyBuffer(c->cmd, r->at->upload.buffer, r->at->inputs.buffer, n_regions, regions);
 	VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
 		.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
 		.dstAccessMask = VK_ACCESS_SHADER_READ_BIT};
@@ -370,12 +370,13 @@ static VkResult record(struct lvx_runner *r, struct lvx_recorded *rec, const str
 	/* The step before may still be in the caches. */
 	barrier(&c);
 	mark(&c, "begin");
-	if (!r->vk->is_cpu) {
+	if (!r->vk->is_cpu && shape->layer == 0) {
 		copy_inputs(&c, shape, n);
 		mark(&c, "copy");
 	}
-	record_inputs(&c, shape, n);
-	for (uint32_t l = 0; l < r->model->config.n_layers; l++) {
+	if (shape->layer == 0)
+		record_inputs(&c, shape, n);
+	for (uint32_t l = shape->layer; l < shape->end_layer; l++) {
 		c.layer = l;
 		record_layer(&c, shape, l, n);
 	}

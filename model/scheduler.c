@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What goes into a batch: every row that has a slot ready, and of the long runs
- * (pictures, prefixes) a quarter of those that wait, at least one. A picture
- * costs as much as the slots of many streams; so others wait for one picture,
- * not for all that happen to come at once, and none waits for more than a few
- * batches. Where a batch is full, rows take turns.
+ * What goes into a batch: every row that has a slot ready. Long runs (pictures, prefixes) cost
+ * as much as the slots of many streams, so they are taken beside the batches, in
+ * pieces: of those that wait a quarter, at least one, begins together, and a tick
+ * computes one piece of them, so that others' slots wait for a piece at most. The row's own next
+ * slot waits until all of it is done: it says what it would have said. Where not all
+ * fit, rows take turns.
  *
  * A gap of the timeline is heard as silence, as far as that lets the words
  * before it come out (they come delay_slots later than the sound); only then it
@@ -33,7 +34,7 @@
 enum {
 	QUIET_SLOTS = 3, /* lanes that say nothing for so long have said all */
 	TAIL_MORE = 50,  /* slots beyond the delay for what is still to be said */
-	LONG_SHARE = 4,  /* one in so many of the long runs that wait goes into a batch */
+	LONG_SHARE = 4,  /* one in so many of the long runs that wait begins */
 };
 #define NOBODY UINT32_MAX
 
@@ -60,22 +61,26 @@ struct row {
 	uint32_t of;		 /* follows this row, or NOBODY */
 	uint64_t next;		 /* of its trail */
 	bool in_batch;
+	bool busy; /* a long run of it is on its way */
+};
+
+struct batch {
+	struct lvx_run *runs; /* [n_rows] */
+	uint32_t n, room;
 };
 
 struct lvx_scheduler {
 	const struct lvx_model *model;
 	struct lvx_runner *runner;
 	struct row *rows;
-	uint32_t n_rows, max_positions;
+	uint32_t n_rows;
 	size_t n_values; /* of an input, at most */
 	uint32_t first_slot, first_long; /* whose turn it is */
 	float *silence;                  /* a slot */
 	float *values;                   /* all the rows' */
 	int32_t *prefixes;
-	/* Of one batch. */
-	struct lvx_run *runs;
+	struct batch slots, longs; /* of this tick; on their way */
 	struct lvx_output *outputs;
-	uint32_t n_runs, room;
 };
 
 /* ---- set-up ---- */
@@ -103,16 +108,17 @@ enum lvx_status lvx_scheduler_create(struct lvx_scheduler **out, const struct lv
 	s->model = model;
 	s->runner = runner;
 	s->n_rows = n_rows;
-	s->max_positions = lvx_runner_max_positions(runner);
 	s->n_values = room;
 	size_t max_prefix = model->info.max_prefix;
 	s->rows = calloc(n_rows, sizeof(*s->rows));
 	s->silence = calloc(slot, sizeof(*s->silence));
 	s->values = calloc(n_rows * room, sizeof(*s->values));
 	s->prefixes = calloc(n_rows * max_prefix + 1, sizeof(*s->prefixes));
-	s->runs = calloc(n_rows, sizeof(*s->runs));
+	s->slots.runs = calloc(n_rows, sizeof(*s->slots.runs));
+	s->longs.runs = calloc(n_rows, sizeof(*s->longs.runs));
 	s->outputs = calloc(n_rows, sizeof(*s->outputs));
-	if (!s->rows || !s->silence || !s->values || !s->prefixes || !s->runs || !s->outputs) {
+	if (!s->rows || !s->silence || !s->values || !s->prefixes || !s->slots.runs ||
+		!s->longs.runs || !s->outputs) {
 		lvx_scheduler_destroy(s);
 		return lvx_fail(err, LVX_ENOMEM, "scheduler: out of memory");
 	}
@@ -136,7 +142,8 @@ void lvx_scheduler_destroy(struct lvx_scheduler *s)
 	free(s->silence);
 	free(s->values);
 	free(s->prefixes);
-	free(s->runs);
+	free(s->slots.runs);
+	free(s->longs.runs);
 	free(s->outputs);
 	free(s);
 }
@@ -217,11 +224,19 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 		p->user);
 	row->feed = p->feed;
 	row->user = p->user;
-	row->has_item = row->heard = row->ready = row->left_trail = false;
+	row->has_item = row->heard = row->ready = row->left_trail = row->busy = false;
 	row->state = ROW_RUNS;
 	lvx_runner_reset_row(s->runner, i);
 	*out = i;
 	return LVX_OK;
+}
+
+/* What it has on its way no longer matters. */
+static void drop_run(struct lvx_scheduler *s, uint32_t row)
+{
+	if (s->rows[row].busy)
+		lvx_runner_reset_row(s->runner, row);
+	s->rows[row].busy = false;
 }
 
 void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row)
@@ -229,6 +244,7 @@ void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row)
 	if (row >= s->n_rows || s->rows[row].state == ROW_FREE)
 		return;
 	uint32_t of = s->rows[row].of;
+	drop_run(s, row);
 	s->rows[row].state = ROW_FREE;
 	s->rows[row].of = NOBODY;
 	bool followed = false;
@@ -236,6 +252,7 @@ void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row)
 		struct row *other = &s->rows[i];
 		followed |= of != NOBODY && other->of == of;
 		if (other->of == row) { /* nothing more comes */
+			drop_run(s, i);
 			other->state = ROW_DONE;
 			other->of = NOBODY;
 		}
@@ -440,10 +457,10 @@ static bool is_long(const struct row *row)
 	       (row->prefix_due || (row->has_item && row->item.kind == LVX_FEED_PICTURE));
 }
 
-/* Puts a row's next run into the batch. False: it does not fit. */
-static bool put(struct lvx_scheduler *s, struct row *row)
+/* Puts a row's next run into a batch. False: it does not fit. */
+static bool put(struct lvx_scheduler *s, struct row *row, struct batch *batch)
 {
-	struct lvx_run *run = &s->runs[s->n_runs];
+	struct lvx_run *run = &batch->runs[batch->n];
 	if (row->state == ROW_TAIL)
 		lvx_delayed_slot(&row->policy, s->silence, run);
 	else if (row->prefix_due)
@@ -452,28 +469,45 @@ static bool put(struct lvx_scheduler *s, struct row *row)
 		lvx_delayed_picture(&row->policy, row->input, run);
 	else
 		lvx_delayed_slot(&row->policy, row->input, run);
-	if (run->n > s->room)
+	if (run->n > batch->room)
 		return false;
-	s->room -= run->n;
-	s->n_runs++;
+	batch->room -= run->n;
+	batch->n++;
+	row->ready = false;
+	row->in_batch = true;
 	leave_run(row, run);
 	return true;
 }
 
-/* At most max rows of a kind, from *first on, where the next batch goes on. */
-static void put_kind(struct lvx_scheduler *s, bool long_runs, uint32_t max, uint32_t *first)
+/* Every slot that is ready, from the row on whose turn it is. */
+static void put_slots(struct lvx_scheduler *s)
 {
-	uint32_t begin = *first;
+	uint32_t begin = s->first_slot;
+	for (uint32_t k = 0; k < s->n_rows; k++) {
+		uint32_t i = (begin + k) % s->n_rows;
+		struct row *row = &s->rows[i];
+		if (!row->ready || is_long(row))
+			continue;
+		if (!put(s, row, &s->slots))
+			return;
+		s->first_slot = (i + 1) % s->n_rows;
+	}
+}
+
+/* At most max long runs; of rows that follow others all that fit: they go with those. */
+static void put_long(struct lvx_scheduler *s, uint32_t max, bool followers)
+{
+	uint32_t begin = s->first_long;
 	for (uint32_t k = 0; k < s->n_rows && max > 0; k++) {
 		uint32_t i = (begin + k) % s->n_rows;
 		struct row *row = &s->rows[i];
-		if (!row->ready || is_long(row) != long_runs)
+		if (!row->ready || !is_long(row) || (followers && row->of == NOBODY))
 			continue;
-		if (!put(s, row))
+		if (!put(s, row, &s->longs))
 			return;
-		row->ready = false;
-		row->in_batch = true;
-		*first = (i + 1) % s->n_rows;
+		row->busy = true;
+		if (!followers)
+			s->first_long = (i + 1) % s->n_rows;
 		max--;
 	}
 }
@@ -514,7 +548,7 @@ static bool get_more(struct lvx_scheduler *s)
 	bool any = false;
 	for (uint32_t i = 0; i < s->n_rows; i++) {
 		struct row *row = &s->rows[i];
-		if (row->of == NOBODY || row->ready || row->in_batch)
+		if (row->of == NOBODY || row->ready || row->in_batch || row->busy)
 			continue;
 		row->ready = get_input(s, row);
 		any |= row->ready;
@@ -522,31 +556,72 @@ static bool get_more(struct lvx_scheduler *s)
 	return any;
 }
 
-enum lvx_status lvx_scheduler_tick(struct lvx_scheduler *s, uint32_t *n_done)
+static enum lvx_status run_slots(struct lvx_scheduler *s, uint32_t *n_done)
 {
-	uint32_t n_long = 0;
-	*n_done = 0;
-	s->n_runs = 0;
-	s->room = s->max_positions;
-	for (uint32_t i = 0; i < s->n_rows; i++) {
-		s->rows[i].in_batch = false;
-		s->rows[i].ready = trail_has_room(s, i) && get_input(s, &s->rows[i]);
-		n_long += s->rows[i].ready && is_long(&s->rows[i]);
-	}
-	/* One long run first, so that slots never keep it out for good. */
-	put_kind(s, true, 1, &s->first_long);
-	put_kind(s, false, s->n_rows, &s->first_slot);
-	if (get_more(s))
-		put_kind(s, false, s->n_rows, &s->first_slot);
-	if (n_long > LONG_SHARE)
-		put_kind(s, true, (n_long - 1) / LONG_SHARE, &s->first_long);
-	if (s->n_runs == 0)
-		return LVX_OK;
-	enum lvx_status st = lvx_runner_step(s->runner, s->runs, s->n_runs, s->outputs);
+	struct batch *b = &s->slots;
+	enum lvx_status st =
+		b->n ? lvx_runner_step(s->runner, b->runs, b->n, s->outputs) : LVX_OK;
 	if (st != LVX_OK)
 		return st;
-	for (uint32_t i = 0; i < s->n_runs; i++)
-		took(s, &s->runs[i], &s->outputs[i]);
-	*n_done = s->n_runs;
+	for (uint32_t i = 0; i < b->n; i++)
+		took(s, &b->runs[i], &s->outputs[i]);
+	*n_done += b->n;
 	return LVX_OK;
+}
+
+/* Long runs that wait are on their way from now on. */
+static enum lvx_status begin_long(struct lvx_scheduler *s)
+{
+	uint32_t n_wait = 0;
+	for (uint32_t i = 0; i < s->n_rows; i++)
+		n_wait += s->rows[i].ready && is_long(&s->rows[i]);
+	if (n_wait == 0)
+		return LVX_OK;
+	s->longs.room = lvx_runner_max_long(s->runner);
+	put_long(s, 1 + (n_wait - 1) / LONG_SHARE, false);
+	if (get_more(s))
+		put_long(s, s->n_rows, true);
+	return lvx_runner_begin(s->runner, s->longs.runs, s->longs.n);
+}
+
+/* One piece of them. */
+static enum lvx_status run_long(struct lvx_scheduler *s, uint32_t *n_done)
+{
+	struct batch *b = &s->longs;
+	bool done;
+	enum lvx_status st = lvx_runner_go_on(s->runner, &done);
+	if (st != LVX_OK)
+		return st;
+	*n_done += b->n;
+	if (!done)
+		return LVX_OK;
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct row *row = &s->rows[b->runs[i].row];
+		if (row->busy)
+			took(s, &b->runs[i], NULL);
+		row->busy = false;
+	}
+	b->n = 0;
+	return LVX_OK;
+}
+
+enum lvx_status lvx_scheduler_tick(struct lvx_scheduler *s, uint32_t *n_done)
+{
+	*n_done = 0;
+	s->slots.n = 0;
+	s->slots.room = lvx_runner_max_positions(s->runner);
+	for (uint32_t i = 0; i < s->n_rows; i++) {
+		struct row *row = &s->rows[i];
+		row->in_batch = false;
+		row->ready = !row->busy && trail_has_room(s, i) && get_input(s, row);
+	}
+	put_slots(s);
+	if (get_more(s))
+		put_slots(s);
+	enum lvx_status st = run_slots(s, n_done);
+	if (st == LVX_OK && s->longs.n == 0)
+		st = begin_long(s);
+	if (st == LVX_OK && s->longs.n)
+		st = run_long(s, n_done);
+	return st;
 }

@@ -84,9 +84,9 @@ void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row); /* no event fo
 void lvx_scheduler_set_lanes(struct lvx_scheduler *s, uint32_t row, uint32_t lanes);
 
 /*
- * One batch of all that is ready: every row's slot, and of the pictures and
- * prefixes a part, so that together they do not delay the others' slots.
- * *n_done: inputs worked off; 0: nothing was ready, wait for the bell. A row
+ * One batch of every row's slot that is ready, then a piece of the pictures and prefixes that wait,
+ * so that they do not delay the others' slots. *n_done: runs worked at; 0: nothing was
+ * ready, wait for the bell. A row
  * whose feed said LVX_END still runs delay_slots + a few of silence, so that its
  * last words come out, then sends LVX_EVENT_END. So do the words before a gap,
  * as far as it is long enough; after one longer than the audio window the row

@@ -22,9 +22,13 @@ struct lvx_load {
 	struct lvx_mel **mel; /* of each row, with p.mel */
 	float *fresh;	      /* [rows][values] */
 	int32_t (*fed)[LVX_LANES_MAX];
-	struct lvx_run *runs;
+	struct lvx_run *runs, *longs;
 	struct lvx_output *out;
 	int64_t slot;
+	int64_t *due;	 /* [rows] the slot of a picture that is not done yet; -1: none */
+	uint32_t *behind; /* [rows] slots that wait for it */
+	uint32_t n_long; /* pictures on their way */
+	int64_t late;	 /* slots that one took, at most */
 };
 
 static void noise(float *v, size_t n, float scale)
@@ -128,9 +132,14 @@ static enum lvx_status rows(struct lvx_load *l, struct lvx_error *err)
 	const struct lvx_audio_spec *audio = &l->p.model->info.frontend.audio;
 	l->fed = calloc(l->n_rows, sizeof(*l->fed));
 	l->runs = calloc(l->n_rows, sizeof(*l->runs));
+	l->longs = calloc(l->n_rows, sizeof(*l->longs));
 	l->out = calloc(l->n_rows, sizeof(*l->out));
-	if (!l->fed || !l->runs || !l->out)
+	l->due = calloc(l->n_rows, sizeof(*l->due));
+	l->behind = calloc(l->n_rows, sizeof(*l->behind));
+	if (!l->fed || !l->runs || !l->longs || !l->out || !l->due || !l->behind)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < l->n_rows; i++)
+		l->due[i] = -1;
 	for (uint32_t i = 0; i < l->n_rows; i++)
 		for (int k = 0; k < LVX_LANES_MAX; k++)
 			l->fed[i][k] = l->p.model->config.pad_token;
@@ -182,7 +191,10 @@ void lvx_load_destroy(struct lvx_load *l)
 	free(l->pictures);
 	free(l->fed);
 	free(l->runs);
+	free(l->longs);
 	free(l->out);
+	free(l->due);
+	free(l->behind);
 	free(l);
 }
 
@@ -239,24 +251,78 @@ static enum lvx_status step(struct lvx_load *l, uint32_t n)
 	return st;
 }
 
-/* As the scheduler does: a row's picture goes with the others' slots, its own slot follows. */
+/* A piece of the pictures that wait, of a quarter of them at a time, as the scheduler has it. */
+static enum lvx_status piece(struct lvx_load *l)
+{
+	uint32_t room = lvx_runner_max_long(l->runner) / l->runner->n_patches, n_wait = 0;
+	bool done = false;
+	if (l->n_long == 0) {
+		for (uint32_t i = 0; i < l->n_rows; i++)
+			n_wait += l->due[i] >= 0;
+		uint32_t most = n_wait ? 1 + (n_wait - 1) / 4 : 0;
+		most = most < room ? most : room;
+		for (uint32_t i = 0; i < l->n_rows && l->n_long < most; i++)
+			if (l->due[i] >= 0)
+				l->longs[l->n_long++] = picture_run(l, i);
+		if (l->n_long == 0)
+			return LVX_OK;
+		enum lvx_status st = lvx_runner_begin(l->runner, l->longs, l->n_long);
+		if (st != LVX_OK)
+			return st;
+	}
+	enum lvx_status st = lvx_runner_go_on(l->runner, &done);
+	for (uint32_t i = 0; i < l->n_long && done; i++) {
+		int64_t *due = &l->due[l->longs[i].row];
+		l->late = l->slot - *due > l->late ? l->slot - *due : l->late;
+		*due = -1;
+	}
+	l->n_long = done ? 0 : l->n_long;
+	return st;
+}
+
 enum lvx_status lvx_load_tick(struct lvx_load *l, uint32_t n, int64_t *us)
 {
-	uint32_t every = (uint32_t)(PICTURE_US / l->p.model->info.slot_us), late = 0;
+	uint32_t every = (uint32_t)(PICTURE_US / l->p.model->info.slot_us), m;
 	int64_t begin = lvx_now_us();
+	enum lvx_status st = LVX_OK;
 	for (uint32_t i = 0; i < n; i++) {
-		bool due = l->p.pictures && (i + l->slot) % every == 0;
-		l->runs[i] = due ? picture_run(l, i) : slot_run(l, i);
+		if (l->p.pictures && l->due[i] < 0 && (i + l->slot) % every == 0)
+			l->due[i] = l->slot;
+		l->behind[i]++;
 	}
-	enum lvx_status st = step(l, n);
-	for (uint32_t i = 0; i < n && st == LVX_OK; i++)
-		if (l->p.pictures && (i + l->slot) % every == 0)
-			l->runs[late++] = slot_run(l, i);
+	do { /* who has waited for a picture catches up */
+		m = 0;
+		for (uint32_t i = 0; i < n; i++)
+			if (l->behind[i] && l->due[i] < 0) {
+				l->runs[m++] = slot_run(l, i);
+				l->behind[i]--;
+			}
+		st = step(l, m);
+	} while (st == LVX_OK && m);
 	if (st == LVX_OK)
-		st = step(l, late);
+		st = piece(l);
 	l->slot++;
 	*us = lvx_now_us() - begin;
 	return st;
+}
+
+enum lvx_status lvx_load_idle(struct lvx_load *l, int64_t until_us)
+{
+	enum lvx_status st = LVX_OK;
+	for (uint32_t i = 0; i < l->n_rows && st == LVX_OK; i++)
+		while (l->due[i] >= 0 && st == LVX_OK && lvx_now_us() < until_us)
+			st = piece(l);
+	return st;
+}
+
+int64_t lvx_load_late(struct lvx_load *l)
+{
+	int64_t late = l->late;
+	for (uint32_t i = 0; i < l->n_rows; i++)
+		if (l->due[i] >= 0 && l->slot - l->due[i] > late)
+			late = l->slot - l->due[i];
+	l->late = 0;
+	return late;
 }
 
 static uint64_t bytes_of(const struct lvx_matrix *m)
@@ -298,7 +364,9 @@ uint64_t lvx_load_ring_bytes(const struct lvx_load *l)
 uint64_t lvx_load_stream_bytes(const struct lvx_load *l)
 {
 	const struct lvx_runner *r = l->runner;
-	uint64_t all = r->memory.size + r->scratch.size + r->inputs.size;
+	uint64_t all = r->memory.size;
+	for (uint32_t i = 0; i < LVX_PLACES; i++)
+		all += r->places[i].scratch.size + r->places[i].inputs.size;
 	for (uint32_t i = 0; i < 2 * l->p.model->config.n_layers; i++)
 		all += r->kv_layers[i].size;
 	return all / l->n_rows;

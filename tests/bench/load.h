@@ -22,8 +22,15 @@ void lvx_load_destroy(struct lvx_load *load);
 struct lvx_runner *lvx_load_runner(struct lvx_load *load);
 uint32_t lvx_load_rows(const struct lvx_load *load);
 
-/* One slot of n streams, and the pictures that are due. *us: what it took. */
+/*
+ * A tick as the scheduler has it: a slot of n streams (of those that wait for a picture, once it is
+ * done), and a piece of the pictures that are due. *us: what it took.
+ */
 enum lvx_status lvx_load_tick(struct lvx_load *load, uint32_t n, int64_t *us);
+/* Pieces of pictures, until none is left or it is that late (lvx_now_us). */
+enum lvx_status lvx_load_idle(struct lvx_load *load, int64_t until_us);
+/* How many slots a picture has waited at most, since this was last asked. */
+int64_t lvx_load_late(struct lvx_load *load);
 
 /* Bytes that a tick of n streams must read at least: weights and rings. */
 uint64_t lvx_load_weight_bytes(const struct lvx_load *load, uint32_t n);

@@ -82,8 +82,14 @@ uint32_t lvx_runner_max_positions(const struct lvx_runner *r)
 	return r->max_positions;
 }
 
+uint32_t lvx_runner_max_long(const struct lvx_runner *r)
+{
+	return r->max_positions;
+}
+
 void lvx_runner_reset_row(struct lvx_runner *r, uint32_t row)
 {
+	r->busy[row] = false;
 	assert_true(row < FAKE_ROWS);
 	r->n_resets++;
 	r->next_slot[row] = 0;
@@ -127,6 +133,7 @@ static void record(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		check_run(r, &runs[i]);
 		assert_false(seen[runs[i].row]);
+		assert_false(r->busy[runs[i].row]);
 		seen[runs[i].row] = true;
 		s->runs[i] = runs[i];
 		s->positions += runs[i].n;
@@ -160,6 +167,36 @@ enum lvx_status lvx_runner_step(
 		if (r->act)
 			r->act(runs[i].row, runs[i].position, out[i].activity);
 	}
+	return LVX_OK;
+}
+
+enum lvx_status lvx_runner_begin(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n)
+{
+	assert_int_equal(r->n_long, 0);
+	assert_in_range(n, 1, FAKE_ROWS);
+	if (r->status != LVX_OK)
+		return r->status;
+	record(r, runs, n);
+	for (uint32_t i = 0; i < n; i++) {
+		assert_int_not_equal(runs[i].kind, LVX_RUN_SLOT);
+		r->long_rows[i] = runs[i].row;
+		r->busy[runs[i].row] = true;
+	}
+	r->n_long = n;
+	r->pieces_left = r->n_pieces ? r->n_pieces : 1;
+	return LVX_OK;
+}
+
+enum lvx_status lvx_runner_go_on(struct lvx_runner *r, bool *done)
+{
+	assert_true(r->n_long > 0);
+	if (r->status != LVX_OK)
+		return r->status;
+	*done = --r->pieces_left == 0;
+	for (uint32_t i = 0; i < r->n_long && *done; i++)
+		r->busy[r->long_rows[i]] = false;
+	if (*done)
+		r->n_long = 0;
 	return LVX_OK;
 }
 

@@ -73,6 +73,9 @@ struct lvx_runner {
 	int64_t next_slot[FAKE_ROWS];
 	bool began[FAKE_ROWS];
 	uint32_t n_prefix[FAKE_ROWS];
+	uint32_t n_pieces; /* of long runs; 0: 1 */
+	uint32_t n_long, long_rows[FAKE_ROWS], pieces_left;
+	bool busy[FAKE_ROWS];
 };
 
 struct fake_item {

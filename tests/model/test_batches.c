@@ -100,10 +100,44 @@ static void test_spread(void **state)
 	static const uint32_t pictures[] = {3, 3, 2, 1, 1, 1, 1, 0};
 	uint32_t done = 0;
 	for (uint32_t i = 0; i < 8; i++) {
+		uint32_t n = runner->n_steps;
 		tick();
-		assert_int_equal(count_kind(i, LVX_RUN_PICTURE), pictures[i]);
-		assert_int_equal(count_kind(i, LVX_RUN_SLOT), 4 + done);
+		assert_int_equal(count_kind(n, LVX_RUN_SLOT), 4 + done);
+		assert_int_equal(runner->n_steps, n + 1 + (pictures[i] > 0));
+		if (pictures[i])
+			assert_int_equal(count_kind(n + 1, LVX_RUN_PICTURE), pictures[i]);
 		done += pictures[i];
+	}
+}
+
+/* A picture in pieces: the others' slots run on, its row's own follow it. */
+static void test_pieces(void **state)
+{
+	(void)state;
+	open_scheduler(FAKE_ROWS, 400);
+	runner->n_pieces = 4;
+	fake_slots(rows[0], 20);
+	fake_picture(rows[1]);
+	fake_slots(rows[1], 20);
+	add(rows[0]);
+	add(rows[1]);
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_int_equal(tick(), 2);
+		assert_int_equal(rows[0]->at, i + 1);
+		assert_int_equal(rows[1]->at, i < 4 ? 1 : i - 2);
+	}
+	/* It leaves in the middle of one; who comes instead waits for nothing. */
+	fake_picture(rows[2]);
+	fake_slots(rows[2], 20);
+	add(rows[2]);
+	tick();
+	lvx_scheduler_remove(sched, rows[2]->index);
+	fake_slots(rows[3], 20);
+	add(rows[3]);
+	assert_int_equal(rows[3]->index, rows[2]->index);
+	for (uint32_t i = 0; i < 5; i++) {
+		tick();
+		assert_int_equal(rows[3]->at, i + 1);
 	}
 }
 
@@ -229,6 +263,7 @@ static void test_company(void **state)
 	}
 	/* Joining one after the other, in batches that are often full. */
 	open_scheduler(FAKE_ROWS, 66);
+	runner->n_pieces = 3;
 	runner->say = say_anything;
 	runner->act = act_anything;
 	for (uint32_t i = 0; i < FAKE_ROWS; i++) {
@@ -236,7 +271,7 @@ static void test_company(void **state)
 		for (int k = 0; k < 9; k++)
 			tick();
 	}
-	for (int k = 0; k < 3000; k++)
+	for (int k = 0; k < 5000; k++)
 		tick();
 	for (uint32_t i = 0; i < FAKE_ROWS; i++) {
 		assert_int_equal(rows[i]->n_events, alone[i]->n_events);
@@ -257,6 +292,7 @@ int main(void)
 		TEST(test_one_batch),
 		TEST(test_picture_order),
 		TEST(test_spread),
+		TEST(test_pieces),
 		TEST(test_full),
 		TEST(test_company),
 	};

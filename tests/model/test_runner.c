@@ -139,6 +139,74 @@ static void test_pictures_together(void **state)
 	assert_memory_equal(&one, &two[1], sizeof(one));
 }
 
+/* One run to its end, in pieces; slots of row 0 come in between. */
+static void in_pieces(const struct lvx_run *run, uint32_t *n_pieces)
+{
+	const struct golden_case *noise = &golden.cases[0];
+	struct lvx_run slot = noise->runs[2];
+	struct lvx_output out;
+	bool done = false;
+	slot.row = 0;
+	assert_int_equal(lvx_runner_begin(runner, run, 1), LVX_OK);
+	assert_int_equal(lvx_runner_begin(runner, run, 1), LVX_EINVAL); /* not before it is done */
+	for (*n_pieces = 0; !done; ++*n_pieces) {
+		assert_int_equal(lvx_runner_step(runner, run, 1, &out), LVX_EINVAL);
+		assert_int_equal(lvx_runner_step(runner, &slot, 1, &out), LVX_OK);
+		assert_int_equal(lvx_runner_go_on(runner, &done), LVX_OK);
+	}
+	assert_int_equal(lvx_runner_go_on(runner, &done), LVX_OK);
+	assert_true(done);
+}
+
+/* Pictures and prefixes in pieces: bit by bit the same. */
+static void test_pieces(void **state)
+{
+	(void)state;
+	const struct golden_case *c = &golden.cases[0];
+	static struct heard whole, cut;
+	struct lvx_output out;
+	uint32_t n_long = 0, n_pieces = 0;
+	memset(&whole, 0, sizeof(whole));
+	memset(&cut, 0, sizeof(cut));
+	for (uint32_t i = 0; i < c->n_runs && whole.n < SLOTS; i++) {
+		struct lvx_run run = c->runs[i];
+		run.row = 2;
+		assert_int_equal(lvx_runner_step(runner, &run, 1, &out), LVX_OK);
+		listen(&whole, &run, 0, &out);
+		run.row = 4;
+		if (run.kind != LVX_RUN_SLOT) {
+			in_pieces(&run, &n_pieces);
+			n_long++;
+			continue;
+		}
+		assert_int_equal(lvx_runner_begin(runner, &run, 1), LVX_EINVAL);
+		assert_int_equal(lvx_runner_step(runner, &run, 1, &out), LVX_OK);
+		listen(&cut, &run, 0, &out);
+	}
+	assert_true(n_long > 1 && n_pieces >= 1);
+	assert_memory_equal(&whole, &cut, sizeof(whole));
+	/* A row that is reset in the middle is empty, and stays so. */
+	static float first[VOCAB_MAX], after[VOCAB_MAX];
+	struct lvx_run picture = c->runs[1], slot = c->runs[2];
+	bool done = false;
+	picture.row = slot.row = 6;
+	slot.want_lanes = 1;
+	for (int pass = 0; pass < 2; pass++) {
+		if (pass) {
+			lvx_runner_reset_row(runner, 6);
+			assert_int_equal(lvx_runner_begin(runner, &picture, 1), LVX_OK);
+			assert_int_equal(lvx_runner_go_on(runner, &done), LVX_OK);
+			lvx_runner_reset_row(runner, 6);
+			while (!done)
+				assert_int_equal(lvx_runner_go_on(runner, &done), LVX_OK);
+		}
+		assert_int_equal(lvx_runner_step(runner, &slot, 1, &out), LVX_OK);
+		assert_int_equal(
+			lvx_runner_read_logits(runner, 0, 0, pass ? after : first), LVX_OK);
+	}
+	assert_memory_equal(first, after, sizeof(first));
+}
+
 static double difference(const float *a, const float *b)
 {
 	double diff = 0, ref = 0;
@@ -371,6 +439,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_alone_and_among_others, forget),
 		cmocka_unit_test_setup(test_pictures_together, forget),
+		cmocka_unit_test_setup(test_pieces, forget),
 		cmocka_unit_test_setup(test_pictures_matter, forget),
 		cmocka_unit_test_setup(test_refused_runs_change_nothing, forget),
 		cmocka_unit_test_setup(test_stats, forget),
