@@ -218,6 +218,11 @@ static const struct lvx_unit *at(const struct broadcast *b, size_t i)
 	return b->queue[(b->first + i) % QUEUE_MAX];
 }
 
+static bool is_picture(const struct broadcast *b, const struct lvx_unit *unit)
+{
+	return (int)unit->track == b->video;
+}
+
 /* Tracks come from threads of their own; here they are one again. */
 static void enqueue(struct broadcast *b, const struct lvx_unit *unit)
 {
@@ -230,13 +235,10 @@ static void enqueue(struct broadcast *b, const struct lvx_unit *unit)
 		b->queue[(b->first + i) % QUEUE_MAX] = before;
 	}
 	b->queue[(b->first + i) % QUEUE_MAX] = lvx_unit_ref(unit);
-	/* It is no picture, as those it has overtaken include one that is announced. */
-	b->n_announced += i < b->n_announced;
-}
-
-static bool is_picture(const struct broadcast *b, const struct lvx_unit *unit)
-{
-	return (int)unit->track == b->video;
+	/* What a picture has overtaken is sound, of which the embedder need not know: it is
+	 * looked at again. */
+	if (i < b->n_announced)
+		b->n_announced = is_picture(b, unit) ? i : b->n_announced + 1;
 }
 
 static bool is_due(const struct broadcast *b, const struct lvx_unit *unit)

@@ -254,6 +254,33 @@ def delays(d, captions, first_us):
     return sorted(by_clock), sorted(by_picture)
 
 
+def test_sound_first(exe):
+    """no delay, where sound is always here before the pictures that belong to it, from a source and pushed"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", 12)
+        with live(exe, source, "--out", tmp + "/file.ts", "--out-delay", "0") as d:
+            d.wait_for("x", lambda i: i["heard_us"] > 8000000)
+        assert d.took < 8, d.took
+        with Daemon(exe, "--out", tmp + "/push.ts", "--out-delay", "0", "--translate-to", "de", lanes=LANES) as d:
+            with subprocess.Popen(["ffmpeg", "-nostdin", "-v", "error", "-re", "-i", source, "-c", "copy", "-f", "mpegts",
+                                   "-pes_payload_size", "0", "-flush_packets", "1", "-"], stdout=subprocess.PIPE) as feed:
+                asyncio.run(push(d, feed.stdout.fileno()))
+        assert d.took < 8, d.took
+        for name in ("file", "push"):
+            dump(f"{tmp}/{name}.ts").check(1, "c", 10)
+
+
+async def push(d, fd):
+    """Hands on what comes, live, as a new stream."""
+    async with d.connect() as ws:
+        reply = await ws.ask(type="push", stream="x", format="container", live=True)
+        assert reply["type"] == "pushing", reply
+        while data := await asyncio.to_thread(os.read, fd, 65536):
+            await ws.ws.send(data)
+        await ws.ws.send('{"type":"finish"}')
+        await ws.until("pushed")
+
+
 def test_udp(exe):
     """UDP, live: the delay of words at the receiver"""
     with folder() as tmp:
@@ -377,5 +404,5 @@ def test_metrics(exe):
 
 
 harness.main([test_files, test_rates, test_h265, test_nothing_to_caption, test_refused_settings, test_files_are_kept,
-              test_full_disk, test_disk_with_room_again, test_corrected, test_udp, test_srt, test_rtmp, test_rtmp_refused,
-              test_metrics])
+              test_full_disk, test_disk_with_room_again, test_corrected, test_sound_first, test_udp, test_srt, test_rtmp,
+              test_rtmp_refused, test_metrics])
