@@ -2,6 +2,7 @@
 #include "daemon/cues.h"
 
 #include "base/utf8.h"
+#include "daemon/phrases.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -68,20 +69,22 @@ static int line_columns(const struct word *w, int from, int to)
 	return n;
 }
 
-/* Where the second line begins: n for one line, the most even split that fits for two, -1 if
- * the words do not fit. A single word that is longer than a line stands alone. */
+/* Where the second line begins: n for one line, -1 if the words do not fit. Of the splits that
+ * fit the one that is even and at the end of a phrase. A single word that is longer than a line
+ * stands alone. */
 static int split_lines(const struct word *w, int n, int line)
 {
-	int best = -1, best_diff = 0;
+	int best = -1, best_cost = 0;
 	if (n <= 1 || line_columns(w, 0, n) <= line)
 		return n;
 	for (int i = 1; i < n; i++) {
 		int a = line_columns(w, 0, i), b = line_columns(w, i, n);
 		if ((a > line && i > 1) || (b > line && n - i > 1) || !w[i].begins_line)
 			continue;
-		if (best < 0 || abs(a - b) <= best_diff) {
+		int cost = abs(a - b) - lvx_phrase_break(w[i - 1].text, w[i].text);
+		if (best < 0 || cost <= best_cost) {
 			best = i;
-			best_diff = abs(a - b);
+			best_cost = cost;
 		}
 	}
 	return best;
@@ -121,14 +124,14 @@ static void send_held(struct lvx_cues *c, int64_t next_start_us)
 	c->held = false;
 }
 
-/* The words that were gathered become the cue that is held back. */
-static void close_cue(struct lvx_cues *c)
+/* The first n of the words that were gathered become the cue that is held back. */
+static void close_cue(struct lvx_cues *c, int n)
 {
 	struct lvx_text text = {0};
-	if (!c->n)
+	if (n == 0)
 		return;
-	int second = split_lines(c->words, c->n, c->line);
-	for (int i = 0; i < c->n; i++) {
+	int second = split_lines(c->words, n, c->line);
+	for (int i = 0; i < n; i++) {
 		if (i > 0 && (i == second || c->words[i].spaced))
 			lvx_text_add(&text, i == second ? "\n" : " ", 1);
 		lvx_text_add(&text, c->words[i].text, strlen(c->words[i].text));
@@ -136,19 +139,47 @@ static void close_cue(struct lvx_cues *c)
 	}
 	c->held = true;
 	c->held_text = text.data;
-	c->held_words = c->n;
+	c->held_words = n;
 	c->held_start_us = c->words[0].start_us;
-	c->held_end_us = c->words[c->n - 1].end_us;
-	c->n = 0;
+	c->held_end_us = c->words[n - 1].end_us;
+	c->n -= n;
+	memmove(c->words, c->words + n, (size_t)c->n * sizeof(c->words[0]));
 	c->broken = false;
+}
+
+/*
+ * With w the words do not fit: after how many of them the cue ends. The last few words of a phrase that
+ * goes on belong to the next one, if both can stand so.
+ */
+static int end_of_phrase(const struct lvx_cues *c, const struct word *w)
+{
+	int best = c->n, best_cost = -lvx_phrase_break(c->words[c->n - 1].text, w->text);
+	for (int k = c->n - 1; k > 0; k--) {
+		int carried = line_columns(c->words, k, c->n);
+		int64_t rest_us = w->end_us - c->words[k].start_us;
+		if (carried > c->line / 2 || rest_us > LVX_CUE_MAX_US ||
+			c->words[k].start_us - c->words[0].start_us < LVX_CUE_MIN_US + LVX_CUE_GAP_US)
+			break;
+		int cost = carried / 2 - lvx_phrase_break(c->words[k - 1].text, c->words[k].text);
+		if (c->words[k].begins_line && carried + 1 + w->columns <= c->line && cost < best_cost) {
+			best = k;
+			best_cost = cost;
+		}
+	}
+	return best;
 }
 
 void lvx_cues_word(struct lvx_cues *c, const char *text, int64_t start_us, int64_t end_us)
 {
-	struct word w = {.columns = lvx_utf8_columns(text),
+	struct word w = {.text = strdup(text), .columns = lvx_utf8_columns(text),
 		.begins_line = lvx_utf8_begins_line(text),
 		.start_us = start_us,
 		.end_us = end_us};
+	if (!w.text)
+		abort();
+	/* A control character would end the line, or the cue, of some format. */
+	for (char *p = w.text; *p; p++)
+		*p = (unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p;
 	if (w.start_us < c->floor_us)
 		w.start_us = c->floor_us;
 	if (c->n) {
@@ -165,20 +196,15 @@ void lvx_cues_word(struct lvx_cues *c, const char *text, int64_t start_us, int64
 		bool rest = c->broken || w.start_us - last->end_us >= LVX_CUE_PAUSE_US;
 		/* A cue that would flash by goes on, sentence end or not. */
 		bool flash = w.start_us - c->words[0].start_us < LVX_CUE_MIN_US + LVX_CUE_GAP_US;
-		if (!fits || (rest && !flash))
-			close_cue(c);
+		if (rest && !flash)
+			close_cue(c, c->n);
+		else if (!fits)
+			close_cue(c, end_of_phrase(c, &w));
 	}
-	w.text = strdup(text);
-	if (!w.text)
-		abort();
-	/* A control character would end the line, or the cue, of some format. */
-	for (char *p = w.text; *p; p++)
-		*p = (unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p;
 	c->words[c->n++] = w;
 	c->broken = false;
 	/* Now the cue before it knows how long it may stand. */
-	if (c->n == 1)
-		send_held(c, w.start_us);
+	send_held(c, c->words[0].start_us);
 }
 
 void lvx_cues_break(struct lvx_cues *c)
@@ -188,7 +214,7 @@ void lvx_cues_break(struct lvx_cues *c)
 
 void lvx_cues_finish(struct lvx_cues *c)
 {
-	close_cue(c);
+	close_cue(c, c->n);
 	send_held(c, INT64_MAX);
 }
 
@@ -198,7 +224,7 @@ void lvx_cues_time(struct lvx_cues *c, int64_t now_us)
 		int64_t quiet = now_us - c->words[c->n - 1].end_us;
 		bool rest = c->broken ? quiet >= 0 : quiet >= LVX_CUE_PAUSE_US;
 		if (rest && now_us - c->words[0].start_us >= LVX_CUE_MIN_US + LVX_CUE_GAP_US) {
-			close_cue(c);
+			close_cue(c, c->n);
 			c->floor_us = c->held_end_us;
 		}
 	}

@@ -15,7 +15,7 @@
 enum { S = 1000000, MS = 1000 };
 
 struct got {
-	int n;
+	int n, n_words;
 	struct {
 		int64_t start_us, end_us;
 		char text[256];
@@ -29,6 +29,7 @@ static void take(void *user, const struct lvx_cue *cue)
 	g->cues[g->n].start_us = cue->start_us;
 	g->cues[g->n].end_us = cue->end_us;
 	snprintf(g->cues[g->n].text, sizeof(g->cues[0].text), "%s", cue->text);
+	g->n_words += cue->n_words;
 	g->n++;
 }
 
@@ -111,6 +112,67 @@ static void test_lines(void **state)
 	lvx_cues_destroy(c);
 	assert_true(g.n > 20);
 	check_rules(&g);
+}
+
+/* At a speaker's pace, a sentence end after a full stop. */
+static void speak(struct lvx_cues *c, const char *text)
+{
+	int64_t us = 0;
+	while (*text) {
+		char word[64];
+		size_t len = strcspn(text, " ");
+		memcpy(word, text, len);
+		word[len] = '\0';
+		int64_t took_us = (int64_t)len * 60000 + 40000;
+		lvx_cues_word(c, word, us, us + took_us);
+		us += took_us + 20 * MS;
+		if (word[len - 1] == '.') {
+			lvx_cues_break(c);
+			us += 300 * MS;
+		}
+		text += len + (text[len] == ' ');
+	}
+}
+
+static void test_phrases(void **state)
+{
+	(void)state;
+	static const struct {
+		int line;
+		const char *text, *cues[6];
+	} cases[] = {
+		/* Lines and cues end with a phrase: after a comma, before "and", not after "an". */
+		{42, "We walked along the river to the old mill, and then we sat down by the water for an hour or two.",
+			{"We walked along the river to the old mill,\nand then we sat down by the water", "for an hour or two."}},
+		/* Not within a name. */
+		{32, "The committee had asked Doctor Katarina Witt for a second opinion on that matter of the law.",
+			{"The committee had asked\nDoctor Katarina Witt", "for a second opinion\non that matter of the law."}},
+		{42, "The minister said that the new law would not be passed before the summer, because the committee had "
+		     "asked Katarina Witt for a second opinion.",
+			{"The minister said that the new law\nwould not be passed before the summer,",
+				"because the committee had asked\nKatarina Witt for a second opinion."}},
+		{42, "Der Minister sagte, dass das Gesetz nicht vor dem Sommer kommt, weil noch viel zu tun ist. Das ist so.",
+			{"Der Minister sagte, dass das Gesetz\nnicht vor dem Sommer kommt,", "weil noch viel zu tun ist.", "Das ist so."}},
+		/* A voice's mark stays with what it says. */
+		{20, "That was all of it >> Goodness me now", {"That was all of it\n>> Goodness me now"}},
+		/* Where nothing else can be, a line ends anywhere. */
+		{20, "aaaaaaaa bbbbbbbb cccccccc dddddddd eeeeeeee", {"aaaaaaaa bbbbbbbb\ncccccccc dddddddd", "eeeeeeee"}},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct got g = {0};
+		struct lvx_cues *c = lvx_cues_create(take, &g);
+		lvx_cues_set_line(c, cases[i].line);
+		speak(c, cases[i].text);
+		lvx_cues_finish(c);
+		lvx_cues_destroy(c);
+		int n_words = 1;
+		for (const char *p = cases[i].text; *p; p++)
+			n_words += *p == ' ';
+		for (int k = 0; k < g.n; k++)
+			assert_string_equal(g.cues[k].text, cases[i].cues[k] ? cases[i].cues[k] : "");
+		assert_int_equal(g.n_words, n_words);
+		check_rules(&g);
+	}
 }
 
 static void test_times_never_run_back(void **state)
@@ -246,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_flash_goes_on),
 		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_phrases),
 		cmocka_unit_test(test_times_never_run_back),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_not_held_long),
