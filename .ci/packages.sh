@@ -12,10 +12,11 @@ demo="build-essential meson ninja-build pkg-config glslang-tools
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
   gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
   libavformat-dev libavcodec-dev libavutil-dev libswresample-dev libswscale-dev libglib2.0-dev
-  portaudio19-dev libkissfft-dev libwebsockets-dev libjansson-dev libutf8proc-dev libinih-dev libssl-dev zlib1g-dev ca-certificates"
+  portaudio19-dev libkissfft-dev libwebsockets-dev libjansson-dev libutf8proc-dev libinih-dev libssl-dev zlib1g-dev
+  libebur128-dev libwebrtc-audio-processing-dev espeak-ng ca-certificates"
 check="clang libclang-rt-14-dev libcmocka-dev spirv-tools valgrind vulkan-validationlayers
   ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-ugly libasound2-plugins openssl curl
-  libzvbi-dev espeak-ng libespeak-ng-dev flite pocketsphinx pocketsphinx-en-us
+  libzvbi-dev libespeak-ng-dev flite pocketsphinx pocketsphinx-en-us
   python3 python3-numpy python3-pil python3-websockets chromium fonts-dejavu-core"
 # For the clients of tests/doors; a Node from elsewhere brings its own npm.
 command -v npm >/dev/null || check="$check nodejs npm"

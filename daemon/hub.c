@@ -213,6 +213,9 @@ static enum lvx_status complete(
 	bool is_that = !spec->translate_to && same(spec->language, p->default_translate_to);
 	if (!spec->translate_to && !is_that)
 		spec->translate_to = p->default_translate_to;
+	int seen = lvx_model_info_lane(model, "description");
+	bool described = spec->described ||
+			 (spec->lanes == 0 && spec->over_network && p->default_described);
 	if (spec->lanes == 0)
 		spec->lanes = is_that ? p->default_lanes & ~translation : p->default_lanes;
 	if (spec->lanes == 0) {
@@ -220,6 +223,8 @@ static enum lvx_status complete(
 		if (spec->translate_to)
 			spec->lanes |= translation;
 	}
+	if (described && seen >= 0)
+		spec->lanes |= 1u << seen;
 	/* Translation is wanted, but into what? */
 	if ((spec->lanes & translation) && !spec->translate_to)
 		spec->translate_to = lvx_lane_language(&model->lanes[lane], NULL);
@@ -455,6 +460,11 @@ bool lvx_hub_device_failed(struct lvx_hub *hub, char why[384])
 	memcpy(why, hub->device_why, sizeof(hub->device_why));
 	pthread_mutex_unlock(&hub->lock);
 	return failed;
+}
+
+const struct lvx_model_info *lvx_hub_model(const struct lvx_hub_stream *s)
+{
+	return lvx_engine_model(s->hub->params.engine);
 }
 
 const char *lvx_hub_id(const struct lvx_hub_stream *s)

@@ -56,6 +56,7 @@ struct lvx_hub_params {
 	uint32_t max_streams;             /* running at once: the engine's rows */
 	uint32_t history;                 /* events kept of a stream */
 	uint32_t default_lanes;           /* 0: the model's first (captions), and translation if translate_to */
+	bool default_described;           /* with those, the descriptions */
 	const char *default_translate_to; /* or NULL; borrowed */
 	const char *default_language;     /* as spec.language */
 	uint32_t default_delay_slots;     /* 0: the model's usual one */
@@ -85,6 +86,7 @@ struct lvx_hub_spec {
 	const char *uri; /* a source, or NULL: */
 	struct lvx_push_params push;
 	uint32_t lanes;                   /* 0: the hub's default */
+	bool described;                   /* besides them the descriptions */
 	const char *translate_to;         /* NULL: the hub's default, or the model's only one */
 	const char *language;             /* that is spoken; NULL: the hub's default, or found out */
 	uint32_t delay_slots;             /* one of the model's delays; 0: the hub's default */
@@ -128,6 +130,7 @@ void lvx_hub_note_output(
 	struct lvx_hub_stream *s, const char *output, bool well, const char *message);
 
 const char *lvx_hub_id(const struct lvx_hub_stream *s);
+const struct lvx_model_info *lvx_hub_model(const struct lvx_hub_stream *s); /* borrowed */
 int64_t lvx_hub_epoch(const struct lvx_hub_stream *s);
 /* What is spoken: as it was said, or the model's only language; NULL: the model finds out. */
 const char *lvx_hub_language(const struct lvx_hub_stream *s);

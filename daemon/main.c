@@ -9,6 +9,7 @@
 #include "daemon/hub.h"
 #include "daemon/messages.h"
 #include "daemon/outputs/broadcast.h"
+#include "daemon/outputs/describe.h"
 #include "daemon/outputs/outputs.h"
 #include "daemon/paths.h"
 #include "daemon/printer.h"
@@ -176,6 +177,7 @@ static enum lvx_status resolve(const struct daemon *d, const struct lvx_stream_s
 		/* What is not said here the hub fills in, as for streams over the network. */
 		.translate_to = given->translate_to,
 		.language = given->language,
+		.described = r.describe > 0,
 		.prefix = r.prefix,
 		.audio_track = r.audio_track,
 		.channel = r.channel,
@@ -197,6 +199,8 @@ static enum lvx_status resolve(const struct daemon *d, const struct lvx_stream_s
 			model, where, (uint32_t)given->delay_ms, &spec->delay_slots, err);
 	if (st == LVX_OK)
 		st = lvx_broadcast_check(&r, model, where, err);
+	if (st == LVX_OK)
+		st = lvx_describe_check(&r, model, where, err);
 	if (st == LVX_OK && given->lanes)
 		st = lvx_lanes_parse(&spec->lanes, model, where, given->lanes, err);
 	if (st == LVX_OK)
@@ -253,11 +257,14 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 		st = lvx_lanes_parse(&lanes, info, "lanes", s->defaults.lanes, err);
 	if (st == LVX_OK)
 		st = lvx_broadcast_check(&s->defaults, info, "out", err);
+	if (st == LVX_OK)
+		st = lvx_describe_check(&s->defaults, info, "daemon", err);
 	if (st != LVX_OK)
 		return st;
 	struct lvx_hub_params hp = {
 		.engine = d->engine,
 		.default_lanes = lanes,
+		.default_described = s->defaults.describe > 0,
 		.default_translate_to = s->defaults.translate_to,
 		.default_language = s->defaults.language,
 		.default_delay_slots = delay_slots,

@@ -127,6 +127,19 @@ const struct lvx_option lvx_options[] = {
 	{"hls-hold", FLAG | DAEMON | STREAM, SECONDS, S(hls_hold_s), 0, LVX_HOLD_MAX_S, "SEC",
 		"text is SEC seconds late there, within which it can be corrected (0)"},
 
+	{"describe", FLAG | DAEMON | STREAM, BOOL, S(describe), 0, 0, NULL,
+		"speak the descriptions into gaps of the speech: a further sound track for --out and --hls"},
+	{"describe-voice", FLAG | DAEMON | STREAM, STRING, S(describe_voice), 0, 0, "COMMAND",
+		"reads text on stdin, writes WAV to stdout (espeak-ng); {wpm}, {language} are replaced"},
+	{"describe-delay", FLAG | DAEMON | STREAM, NUMBER, S(describe_delay_ms), 0,
+		LVX_OUT_DELAY_MAX_MS, "MS", "how late that track is mixed: gaps must be known (8000)"},
+	{"describe-within", FLAG | DAEMON | STREAM, SECONDS, S(describe_within_s), 0, 600, "SEC",
+		"what finds no gap so soon after it was seen is not said (10)"},
+	{"describe-duck", FLAG | DAEMON | STREAM, NUMBER, S(describe_duck_db), 0, 60, "DB",
+		"how far the programme is taken down under the voice (12)"},
+	{"describe-level", FLAG | DAEMON | STREAM, STRING, S(describe_level), 0, 0, "LUFS",
+		"loudness of the voice, e.g. -23 (programme: as the speech of the programme)"},
+
 	{"list-devices", FLAG, ACTION, LVX_ACTION_LIST_DEVICES, 0, 0, NULL,
 		"list compute devices and microphones"},
 	{"list-compute", FLAG, ACTION, LVX_ACTION_LIST_COMPUTE, 0, 0, NULL, "list compute devices"},
@@ -256,6 +269,10 @@ static void init_stream(struct lvx_stream_settings *s)
 		.out_delay_ms = -1,
 		.hls_segment_s = -1,
 		.hls_window_s = -1,
+		.describe = -1,
+		.describe_delay_ms = -1,
+		.describe_duck_db = -1,
+		.describe_within_s = -1,
 		.record_hold_s = -1,
 		.hls_hold_s = -1,
 		.stall_s = -1,
@@ -278,6 +295,8 @@ static void finish_stream(struct lvx_stream_settings *s)
 	free(s->out_cc1);
 	free(s->out_cc3);
 	free(s->hls);
+	free(s->describe_voice);
+	free(s->describe_level);
 }
 
 struct lvx_stream_settings *lvx_settings_find(struct lvx_settings *s, const char *id)
@@ -381,6 +400,14 @@ struct lvx_stream_settings lvx_settings_resolved(
 	r.out_cc1 = r.out_cc1 ? r.out_cc1 : d->out_cc1;
 	r.out_cc3 = r.out_cc3 ? r.out_cc3 : d->out_cc3;
 	r.out_delay_ms = r.out_delay_ms >= 0 ? r.out_delay_ms : d->out_delay_ms;
+	r.describe = r.describe >= 0 ? r.describe : d->describe;
+	r.describe_voice = r.describe_voice ? r.describe_voice : d->describe_voice;
+	r.describe_level = r.describe_level ? r.describe_level : d->describe_level;
+	r.describe_delay_ms =
+		r.describe_delay_ms >= 0 ? r.describe_delay_ms : d->describe_delay_ms;
+	r.describe_duck_db = r.describe_duck_db >= 0 ? r.describe_duck_db : d->describe_duck_db;
+	r.describe_within_s =
+		r.describe_within_s >= 0 ? r.describe_within_s : d->describe_within_s;
 	r.record_hold_s = r.record_hold_s >= 0 ? r.record_hold_s : d->record_hold_s;
 	r.hls = r.hls ? r.hls : d->hls;
 	r.hls_segment_s = r.hls_segment_s >= 0 ? r.hls_segment_s : d->hls_segment_s;

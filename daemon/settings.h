@@ -25,6 +25,7 @@ struct lvx_stream_settings {
 	char *record, *record_formats; /* record: a folder; "" or NULL: none */
 	char *out, *out_cc1, *out_cc3; /* out: a list of URLs */
 	char *hls;                     /* a folder; "" or NULL: none */
+	char *describe_voice, *describe_level;
 	int channel;                   /* -1: all */
 	int pace;                      /* 0 clock, 1 max */
 	int live;                      /* 0, 1 */
@@ -32,6 +33,9 @@ struct lvx_stream_settings {
 	int record_roll_min;           /* 0: never */
 	int out_delay_ms;
 	int hls_segment_s, hls_window_s; /* window 0: all is kept */
+	int describe;                  /* 0, 1 */
+	int describe_delay_ms, describe_duck_db;
+	double describe_within_s;
 	double stall_s, give_up_s;
 	double dead_air_s; /* 0: never */
 	double record_hold_s, hls_hold_s; /* 0: none */

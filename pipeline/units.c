@@ -34,6 +34,7 @@ struct lvx_unit_reader {
 	struct lvx_units *units; /* referenced */
 	struct lvx_bell *bell;
 	uint64_t next; /* {lock} */
+	bool adds;     /* {lock} */
 	_Atomic uint64_t n_lost;
 };
 
@@ -335,9 +336,27 @@ void lvx_units_close(struct lvx_unit_reader *r)
 			u->tracks[i].broken = true;
 	}
 	trim(u);
+	if (r->adds)
+		ring_all(u);
 	pthread_mutex_unlock(&u->lock);
 	lvx_units_unref(u);
 	free(r);
+}
+
+void lvx_units_adds(struct lvx_unit_reader *r)
+{
+	pthread_mutex_lock(&r->units->lock);
+	r->adds = true;
+	pthread_mutex_unlock(&r->units->lock);
+}
+
+/* Nobody puts anything any more, but this reader itself. {lock} */
+static bool is_over(const struct lvx_units *u, const struct lvx_unit_reader *r)
+{
+	bool over = u->finished;
+	for (int i = 0; i < LVX_UNIT_READERS_MAX && over; i++)
+		over = !u->readers[i] || u->readers[i] == r || !u->readers[i]->adds;
+	return over;
 }
 
 enum lvx_status lvx_units_next(struct lvx_unit_reader *r, const struct lvx_unit **out)
@@ -353,7 +372,7 @@ enum lvx_status lvx_units_next(struct lvx_unit_reader *r, const struct lvx_unit 
 		*out = lvx_unit_ref(&u->kept[r->next++ % u->n_max]->unit);
 		trim(u);
 	} else {
-		st = u->finished ? LVX_END : LVX_AGAIN;
+		st = is_over(u, r) ? LVX_END : LVX_AGAIN;
 	}
 	pthread_mutex_unlock(&u->lock);
 	return st;

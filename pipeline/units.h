@@ -96,7 +96,8 @@ int lvx_units_add_track(struct lvx_units *units, const struct lvx_unit_track *tr
  * it is where dts_us goes back. Never blocks longer than a copy.
  */
 bool lvx_units_put(struct lvx_units *units, const struct lvx_unit *unit);
-/* Nothing follows on any track: readers get LVX_END after the last unit. */
+/* Nothing follows on any track, but from readers that add: readers get LVX_END after the last
+ * unit. */
 void lvx_units_finish(struct lvx_units *units);
 
 /* ---- readers ---- */
@@ -106,6 +107,9 @@ struct lvx_unit_reader;
 enum lvx_status lvx_units_open(struct lvx_unit_reader **out, struct lvx_units *units,
 	struct lvx_bell *bell, struct lvx_error *err);
 void lvx_units_close(struct lvx_unit_reader *reader); /* NULL is fine */
+/* This reader puts units of its own that it makes of what it reads: until it is closed, the
+ * others' end waits. */
+void lvx_units_adds(struct lvx_unit_reader *reader);
 /*
  * The next unit, of whichever track, in the order of putting: referenced, to be given
  * back with lvx_unit_unref. LVX_AGAIN: none yet. LVX_GAP: units were lost, as this reader

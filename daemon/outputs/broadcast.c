@@ -6,6 +6,7 @@
 #include "base/uri.h"
 #include "daemon/messages.h"
 #include "daemon/outputs/channels.h"
+#include "daemon/outputs/describe.h"
 #include "daemon/outputs/embed.h"
 #include "daemon/outputs/sender.h"
 
@@ -29,6 +30,7 @@ struct broadcast {
 	char *url, *name; /* owned */
 	int64_t delay_us;
 	int64_t stream_delay_us; /* of its text */
+	int64_t describe_us;     /* so late comes the described sound; 0: there is none */
 	struct lvx_channels *channels;
 	struct lvx_embed *embed;
 	struct lvx_sender *sender;
@@ -198,12 +200,14 @@ static void take_sample(struct broadcast *b, const struct lvx_unit *unit)
 /* Has something come of each track, or will nothing come? */
 static bool can_begin(struct broadcast *b, bool all)
 {
-	bool whole = true, video = false;
+	bool whole = true, video = false, described = b->describe_us == 0;
 	for (size_t i = 0; i < b->n_tracks; i++) {
 		whole = whole && (b->samples[i] || !is_ours(b, i));
 		video = video || b->tracks[i].media == LVX_UNIT_VIDEO;
+		described = described || (b->tracks[i].role != LVX_UNIT_MAIN && b->samples[i]);
 	}
-	bool waited = all || lvx_now_us() - b->first_unit_us > BEGIN_US;
+	whole = whole && described;
+	bool waited = all || lvx_now_us() - b->first_unit_us > BEGIN_US + b->describe_us;
 	if (waited && !video)
 		give_up(b, "the stream has no pictures that could carry captions");
 	else if (waited && b->video < 0)
@@ -391,6 +395,14 @@ static void destroy(void *self)
 	free(b);
 }
 
+/* Long enough for the words, and for the sound that is mixed with descriptions. */
+static int64_t usual_delay_us(const struct broadcast *b)
+{
+	int64_t words_us = b->stream_delay_us + 1000 * LVX_BROADCAST_DELAY_MS;
+	int64_t described_us = b->describe_us + 1000 * LVX_DESCRIBE_LATE_MS;
+	return b->describe_us > 0 && described_us > words_us ? described_us : words_us;
+}
+
 static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_error *err)
 {
 	const struct lvx_stream_settings *s = lvx_outlet_settings(host);
@@ -410,8 +422,9 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 	lvx_uri_redact(shown, sizeof(shown), b->url);
 	b->name = strdup(shown);
 	b->stream_delay_us = lvx_hub_delay_us(stream);
+	b->describe_us = lvx_describe_delay_us(s);
 	b->delay_us = s->out_delay_ms >= 0 ? 1000 * (int64_t)s->out_delay_ms
-					   : b->stream_delay_us + 1000 * LVX_BROADCAST_DELAY_MS;
+					   : usual_delay_us(b);
 	int64_t hold_us = b->delay_us > CORRECT_US ? b->delay_us - CORRECT_US : 0;
 	lvx_hub_note_hold(stream, hold_us);
 	b->channels = lvx_channels_create(settings, hold_us);

@@ -319,8 +319,10 @@ uint64_t lvx_mux_bytes(const struct lvx_mux *mux)
 enum lvx_status lvx_mux_write(struct lvx_mux *m, size_t track, const struct lvx_unit *unit,
 	const uint8_t *data, size_t len, struct lvx_error *err)
 {
-	if (track >= LVX_UNIT_TRACKS_MAX || m->stream[track] == NOWHERE || len > INT_MAX / 2)
+	if (track >= LVX_UNIT_TRACKS_MAX || len > INT_MAX / 2)
 		return LVX_EINVAL;
+	if (m->stream[track] == NOWHERE) /* this container has no such track */
+		return LVX_OK;
 	AVStream *s = m->format->streams[m->stream[track]];
 	int64_t dts = av_rescale_q(unit->dts_us, AV_TIME_BASE_Q, s->time_base);
 	int64_t pts = av_rescale_q(unit->pts_us, AV_TIME_BASE_Q, s->time_base);

@@ -45,7 +45,8 @@ enum lvx_status lvx_mux_open(struct lvx_mux **out, const char *url, const char *
 /* What it is in fact: the file's name, or the URL as may be shown. */
 const char *lvx_mux_name(const struct lvx_mux *mux);
 
-/* One unit; times never go back within a track. LVX_EINVAL: this one is not taken, but others
+/* One unit; times never go back within a track. Of tracks that the container was opened without,
+ * nothing is written. LVX_EINVAL: this one is not taken, but others
  * may be. LVX_EIO: it is over. */
 enum lvx_status lvx_mux_write(struct lvx_mux *mux, size_t track, const struct lvx_unit *unit,
 	const uint8_t *data, size_t len, struct lvx_error *err);

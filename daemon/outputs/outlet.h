@@ -21,6 +21,8 @@ struct lvx_outlet;
 
 struct lvx_outlet_kind {
 	const char *name; /* as in the log, events and metrics: "hls" */
+	/* It puts units, too: the programme has not ended for the others while this one has not. */
+	bool adds_units;
 	/* How many of them do a stream's settings ask for? Any thread. */
 	size_t (*n_wanted)(const struct lvx_stream_settings *settings);
 	/* An error ends this output, and is told. */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/outputs/broadcast.h"
+#include "daemon/outputs/describe.h"
 #include "daemon/outputs/hls.h"
 #include "daemon/outputs/outlet.h"
 
@@ -20,6 +21,7 @@ enum { TICK_US = 50000, UNITS_AT_ONCE = 256 };
 static const struct lvx_outlet_kind *const kinds[] = {
 	&lvx_outlet_broadcast,
 	&lvx_outlet_hls,
+	&lvx_outlet_describe,
 	NULL,
 };
 
@@ -222,6 +224,8 @@ static enum lvx_status start(struct lvx_outputs *all, const struct lvx_outlet_ki
 	enum lvx_status st = lvx_bell_create(&o->bell, err);
 	if (st == LVX_OK && kind->on_unit)
 		st = lvx_units_open(&o->reader, o->units, o->bell, err);
+	if (st == LVX_OK && kind->adds_units)
+		lvx_units_adds(o->reader);
 	if (st != LVX_OK)
 		goto fail;
 	int rc = pthread_create(&o->thread, NULL, output_thread, o);

@@ -8,6 +8,9 @@
  *   LVX_FAKE_FAIL_AFTER=N the device fails after N slots
  *   LVX_FAKE_MORE=1       two languages to understand and three delays, and each word
  *                         says what its row was told: "c7@960de"
+ *   LVX_FAKE_SCRIPT=FILE  says what stands there, of which each line is
+ *                         HEARD_MS START_MS END_MS LANE TEXT: a segment that comes when so
+ *                         much has been heard; its words share its time
  */
 #include "base/clock.h"
 #include "model/scheduler.h"
@@ -35,6 +38,7 @@ struct row {
 	bool orphan;
 	uint32_t lane; /* that speaks */
 	struct lvx_speller spellers[3];
+	size_t line; /* of the script: the next */
 };
 
 struct lvx_scheduler {
@@ -50,6 +54,42 @@ static uint64_t env_number(const char *name, uint64_t otherwise)
 	const char *value = getenv(name);
 	return value ? strtoull(value, NULL, 10) : otherwise;
 }
+
+/* ---- the script ---- */
+
+enum { LINES_MAX = 4096, LINE_BYTES = 512 };
+
+static struct line {
+	int64_t heard_us, start_us, end_us;
+	uint32_t lane;
+	char text[LINE_BYTES];
+} *lines;
+static size_t n_lines;
+
+static void read_script(const struct lvx_model_info *model, const char *path)
+{
+	char line[LINE_BYTES + 100], lane[24];
+	FILE *f = fopen(path, "r");
+	if (!f)
+		abort();
+	lines = calloc(LINES_MAX, sizeof(*lines));
+	while (n_lines < LINES_MAX && fgets(line, sizeof(line), f)) {
+		struct line *l = &lines[n_lines];
+		long long ms[3];
+		int at = 0;
+		if (sscanf(line, "%lld %lld %lld %23s %n", &ms[0], &ms[1], &ms[2], lane, &at) < 4)
+			abort();
+		snprintf(l->text, sizeof(l->text), "%.*s", (int)strcspn(line + at, "\n"), line + at);
+		l->heard_us = 1000 * ms[0];
+		l->start_us = 1000 * ms[1];
+		l->end_us = 1000 * ms[2];
+		l->lane = (uint32_t)lvx_model_info_lane(model, lane);
+		n_lines++;
+	}
+	fclose(f);
+}
+
+/* ---- the model ---- */
 
 enum lvx_status lvx_model_load(struct lvx_model **out, const char *dir, struct lvx_error *err)
 {
@@ -93,12 +133,17 @@ enum lvx_status lvx_model_load(struct lvx_model **out, const char *dir, struct l
 		strcpy(m->info.lanes[0].languages[1], "de");
 		m->info.lanes[0].n_languages = 2;
 	}
+	const char *script = getenv("LVX_FAKE_SCRIPT");
+	if (script && !lines)
+		read_script(&m->info, script);
 	*out = m;
 	return LVX_OK;
 }
 
 void lvx_model_destroy(struct lvx_model *m)
 {
+	free(lines);
+	lines = NULL;
 	free(m);
 }
 
@@ -255,6 +300,36 @@ static void say(struct row *r)
 	r->words++;
 }
 
+static void say_line(struct row *r, const struct line *l)
+{
+	char text[LINE_BYTES], *rest, *word;
+	int64_t n = 1, i = 0;
+	for (const char *p = l->text; *p; p++)
+		n += *p == ' ';
+	snprintf(text, sizeof(text), "%s", l->text);
+	for (word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest), i++) {
+		struct lvx_event e = {
+			.kind = LVX_EVENT_WORD,
+			.lane = l->lane,
+			.text = word,
+			.start_us = l->start_us + (l->end_us - l->start_us) * i / n,
+			.end_us = l->start_us + (l->end_us - l->start_us) * (i + 1) / n,
+			.confidence = 0.75f,
+			.segment_end = i == n - 1,
+			.heard_us = r->heard_us,
+		};
+		r->params.on_event(r->params.user, &e);
+	}
+}
+
+static void follow_script(struct row *r)
+{
+	for (; r->line < n_lines && lines[r->line].heard_us <= r->heard_us; r->line++) {
+		if (r->params.lanes >> lines[r->line].lane & 1)
+			say_line(r, &lines[r->line]);
+	}
+}
+
 /* What a row hears and says, those that follow it do as well. */
 static void hear(struct lvx_scheduler *s, struct row *r, const struct lvx_feed_item *item)
 {
@@ -280,7 +355,9 @@ static void hear(struct lvx_scheduler *s, struct row *r, const struct lvx_feed_i
 	uint64_t flood = env_number("LVX_FAKE_FLOOD", 0);
 	for (uint64_t i = 0; i < flood; i++)
 		say(r);
-	if (flood == 0 && r->slots % SLOTS_A_WORD == 0)
+	if (lines)
+		follow_script(r);
+	else if (flood == 0 && r->slots % SLOTS_A_WORD == 0)
 		say(r);
 }
 

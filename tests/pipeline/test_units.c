@@ -268,6 +268,34 @@ static void test_threads(void **state)
 	lvx_units_unref(u);
 }
 
+/* The end is not the end while a reader still adds; that one itself is told. */
+static void test_reader_adds(void **state)
+{
+	(void)state;
+	struct lvx_units *u = make(64, 0);
+	struct lvx_unit_reader *maker = reader(u), *other = reader(u);
+	const struct lvx_unit *unit;
+	lvx_units_adds(maker);
+	put(u, 0, 1, "one");
+	lvx_units_finish(u);
+	assert_int_equal(lvx_units_next(other, &unit), LVX_OK);
+	lvx_unit_unref(unit);
+	assert_int_equal(lvx_units_next(other, &unit), LVX_AGAIN);
+	assert_int_equal(lvx_units_next(maker, &unit), LVX_OK);
+	put(u, 1, 1, "made of it");
+	lvx_unit_unref(unit);
+	assert_int_equal(lvx_units_next(maker, &unit), LVX_OK);
+	lvx_unit_unref(unit);
+	assert_int_equal(lvx_units_next(maker, &unit), LVX_END);
+	lvx_units_close(maker);
+	assert_int_equal(lvx_units_next(other, &unit), LVX_OK);
+	assert_int_equal(unit->track, 1);
+	lvx_unit_unref(unit);
+	assert_int_equal(lvx_units_next(other, &unit), LVX_END);
+	lvx_units_close(other);
+	lvx_units_unref(u);
+}
+
 int main(void)
 {
 	cmocka_set_message_output(CM_OUTPUT_TAP);
@@ -279,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_bad_units),
 		cmocka_unit_test(test_formats),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_reader_adds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/outputs/describe.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/describe/hearing.h"
+#include "daemon/describe/mixer.h"
+#include "daemon/describe/plan.h"
+#include "daemon/describe/sound.h"
+#include "daemon/describe/speech.h"
+#include "daemon/describe/voice.h"
+#include "daemon/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	RATE = LVX_CLIP_RATE,
+	STEP = RATE / 10,   /* samples that are planned and mixed at once */
+	SLACK = 20 * RATE,  /* decoded sound, over the delay, that waits at most */
+	JITTER = RATE / 25, /* 40 ms: times that differ by less belong together */
+	FILLED = 2 * RATE,  /* a longer hole is a new beginning */
+	BIT_RATE = 128000,
+	RAMP_US = 300000,
+	SETTLE_US = 1100000, /* words of what was heard, and the model's delay, are here */
+	PAUSE_US = 2000000,  /* so long without a word ends a description */
+	TEXT_MAX = LVX_WORDING_BYTES_MAX,
+	CLIPS_MAX = 4 * LVX_PLAN_PENDING_MAX,
+	WAIT_US = 2000,
+};
+
+struct describe {
+	struct lvx_outlet *host;
+	const char *id; /* the stream's; for the log */
+	int64_t delay_us, stream_delay_us;
+	double level_lufs; /* 0: as the programme's speech */
+	struct lvx_plan *plan;
+	struct lvx_speech speech;
+	struct lvx_voice *voice;
+	struct lvx_mixer *mixer;
+	struct lvx_hearing *hearing;
+	struct lvx_sound_in *in;
+	struct lvx_sound_out *out;
+	int lane;     /* of the descriptions */
+	bool wanted;  /* the stream has ever made them */
+	int from, to; /* tracks: the programme's sound, and ours; -1: none yet */
+
+	/* What has been spoken and not placed yet. */
+	struct lvx_spoken clips[CLIPS_MAX];
+	size_t n_clips;
+
+	/* The description in the making. */
+	struct lvx_text text;
+	char language[16];
+	int64_t seen_us, last_us;
+
+	/* Sound that is not mixed yet: samples begin..end of the timeline, in a ring. */
+	float *pcm; /* [cap, 2] */
+	int64_t cap, begin, end;
+	int64_t start_us; /* lvx_now_us of timeline 0; 0: it is not heard in real time */
+	int64_t heard_us, known_us;
+	bool over;      /* all has been heard */
+	bool impatient; /* the voice is not waited for any more */
+	uint64_t n_spoken, n_dropped;
+};
+
+/* ---- settings ---- */
+
+int64_t lvx_describe_delay_us(const struct lvx_stream_settings *s)
+{
+	if (s->describe <= 0)
+		return 0;
+	return 1000 *
+	       (int64_t)(s->describe_delay_ms >= 0 ? s->describe_delay_ms : LVX_DESCRIBE_DELAY_MS);
+}
+
+static size_t n_wanted(const struct lvx_stream_settings *s)
+{
+	return s->describe > 0;
+}
+
+/* 0: as the programme's speech. */
+static enum lvx_status level_of(
+	const struct lvx_stream_settings *s, double *lufs, struct lvx_error *err)
+{
+	char *end = NULL;
+	const char *level = s->describe_level;
+	*lufs = 0;
+	if (!level || strcmp(level, "programme") == 0)
+		return LVX_OK;
+	*lufs = strtod(level, &end);
+	if (end != level && *end == '\0' && *lufs >= -40 && *lufs <= -10)
+		return LVX_OK;
+	return lvx_fail(err, LVX_EINVAL,
+		"describe-level is '%.32s'; allowed are -40 to -10 (LUFS), and programme", level);
+}
+
+static const char *command_of(const struct lvx_stream_settings *s)
+{
+	return s->describe_voice ? s->describe_voice : LVX_VOICE_USUAL;
+}
+
+enum lvx_status lvx_describe_check(const struct lvx_stream_settings *s,
+	const struct lvx_model_info *model, const char *where, struct lvx_error *err)
+{
+	if (s->describe <= 0)
+		return LVX_OK;
+	double lufs;
+	enum lvx_status st = lvx_voice_check(command_of(s), err);
+	int64_t least_ms = lvx_describe_delay_us(s) / 1000 + LVX_DESCRIBE_LATE_MS;
+	if (st == LVX_OK)
+		st = level_of(s, &lufs, err);
+	if (st == LVX_OK && lvx_model_info_lane(model, "description") < 0)
+		st = lvx_fail(err, LVX_EINVAL, "describe: the model has no lane 'description'");
+	if (st == LVX_OK && s->describe_delay_ms >= 0 &&
+		s->describe_delay_ms < LVX_DESCRIBE_DELAY_MIN_MS)
+		st = lvx_fail(err, LVX_EINVAL,
+			"describe-delay is %d; allowed are %d to %d: so much of the programme must "
+			"be known before a gap in it is one",
+			s->describe_delay_ms, LVX_DESCRIBE_DELAY_MIN_MS, LVX_OUT_DELAY_MAX_MS);
+	if (st == LVX_OK && s->out && s->out[0] && s->out_delay_ms >= 0 &&
+		s->out_delay_ms < least_ms)
+		st = lvx_fail(err, LVX_EINVAL,
+			"out-delay is %d; with describe it must be %" PRId64 " or more "
+			"(describe-delay, and %d)",
+			s->out_delay_ms, least_ms, LVX_DESCRIBE_LATE_MS);
+	return st == LVX_OK ? st : lvx_error_context(err, "%s", where);
+}
+
+/* ---- samples and times ---- */
+
+static int64_t us_of(int64_t samples)
+{
+	return samples * 125 / 6;
+}
+
+static int64_t sample_of(int64_t us)
+{
+	return us * 6 / 125;
+}
+
+/* ---- texts ---- */
+
+static void end_text(struct describe *d)
+{
+	if (d->text.len == 0)
+		return;
+	lvx_plan_describe(d->plan, d->text.data, d->language, d->seen_us);
+	lvx_text_clear(&d->text);
+}
+
+static void take_word(
+	struct describe *d, const json_t *root, const char *text, int64_t start_us, int64_t end_us)
+{
+	const char *language = json_string_value(json_object_get(root, "language"));
+	if (text[0] == '[') /* a mark, not a word */
+		return;
+	if (d->text.len + strlen(text) + 2 > TEXT_MAX)
+		end_text(d);
+	if (d->text.len == 0) {
+		d->seen_us = start_us;
+		snprintf(d->language, sizeof(d->language), "%s", language ? language : "");
+	}
+	lvx_text_word(&d->text, text);
+	d->last_us = end_us;
+}
+
+static void on_event(void *self, const struct lvx_hub_event *event)
+{
+	struct describe *d = self;
+	struct lvx_error err;
+	json_t *root;
+	if (event->kind != LVX_HUB_TEXT || event->lane >= LVX_LANES_MAX ||
+		lvx_json_parse(&root, "event", event->data + LVX_EVENT_HEADROOM, event->len,
+			&err) != LVX_OK)
+		return;
+	const char *lane = json_string_value(json_object_get(root, "lane"));
+	bool caption = lane && strcmp(lane, "caption") == 0;
+	bool description = lane && strcmp(lane, "description") == 0;
+	const json_t *word;
+	size_t i;
+	json_array_foreach(json_object_get(root, "words"), i, word)
+	{
+		const char *text = json_string_value(json_object_get(word, "text"));
+		int64_t start_us = json_integer_value(json_object_get(word, "start_us"));
+		int64_t end_us = json_integer_value(json_object_get(word, "end_us"));
+		if (text && description)
+			take_word(d, root, text, start_us, end_us);
+		else if (text && caption && text[0] != '[')
+			lvx_speech_word(&d->speech, start_us, end_us);
+	}
+	if (description && json_is_true(json_object_get(root, "segment_end")))
+		end_text(d);
+	json_decref(root);
+}
+
+/* ---- the plan ---- */
+
+static void on_speech(void *user, int64_t start_us, int64_t end_us)
+{
+	struct describe *d = user;
+	lvx_plan_speech(d->plan, start_us, end_us);
+}
+
+static void on_sound_speech(void *user, int64_t start_us, int64_t end_us)
+{
+	struct describe *d = user;
+	lvx_speech_sound(&d->speech, start_us, end_us);
+}
+
+static void drop_clips(struct describe *d, uint64_t id)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < d->n_clips; i++) {
+		if (d->clips[i].id == id)
+			lvx_clip_destroy(d->clips[i].clip);
+		else
+			d->clips[n++] = d->clips[i];
+	}
+	d->n_clips = n;
+}
+
+static void take_spoken(struct describe *d)
+{
+	struct lvx_spoken s;
+	while (lvx_voice_take(d->voice, &s)) {
+		if (!s.clip) {
+			d->impatient = true;
+			lvx_outlet_trouble(d->host, "%s", s.why);
+		} else {
+			lvx_outlet_well(d->host, "the voice speaks");
+		}
+		if (s.clip && d->n_clips == CLIPS_MAX)
+			drop_clips(d, d->clips[0].id);
+		int64_t us = s.clip ? us_of((int64_t)s.clip->n) : -1;
+		if (s.clip)
+			d->clips[d->n_clips++] = s;
+		lvx_plan_spoken(d->plan, s.id, s.variant, us);
+	}
+}
+
+static void place(struct describe *d, const struct lvx_plan_action *a)
+{
+	size_t i = 0;
+	while (i < d->n_clips && (d->clips[i].id != a->id || d->clips[i].variant != a->variant))
+		i++;
+	if (i < d->n_clips) {
+		struct lvx_clip *clip = d->clips[i].clip;
+		d->clips[i].clip = NULL;
+		double lufs = d->level_lufs < 0 ? d->level_lufs : lvx_hearing_lufs(d->hearing);
+		double gain_db = lvx_mixer_gain_db(clip, lufs);
+		lvx_mixer_add(d->mixer, clip, gain_db, sample_of(a->start_us));
+		d->n_spoken++;
+		lvx_log_info("stream %s: describe: %.3f to %.3f s, seen at %.3f s, %.1f LUFS: %s",
+			d->id, (double)a->start_us / 1e6, (double)a->end_us / 1e6,
+			(double)a->seen_us / 1e6, clip->lufs + gain_db, a->text);
+	}
+	drop_clips(d, a->id);
+}
+
+static void act(struct describe *d, const struct lvx_plan_action *a)
+{
+	switch (a->what) {
+	case LVX_PLAN_SPEAK:
+		if (!lvx_voice_speak(d->voice, a->id, a->variant, a->text, a->language, a->rate))
+			lvx_plan_spoken(d->plan, a->id, a->variant, -1);
+		break;
+	case LVX_PLAN_PLACE:
+		place(d, a);
+		break;
+	case LVX_PLAN_DROP:
+		d->n_dropped++;
+		lvx_log_info("stream %s: describe: not said (%s), seen at %.3f s: %s", d->id,
+			a->why, (double)a->seen_us / 1e6, a->text);
+		drop_clips(d, a->id);
+		break;
+	}
+}
+
+static void plan(struct describe *d)
+{
+	struct lvx_plan_action a;
+	for (;;) {
+		take_spoken(d);
+		bool any = false;
+		while (lvx_plan_next(d->plan, us_of(d->begin), d->known_us, &a)) {
+			act(d, &a);
+			any = true;
+		}
+		/* Where nobody waits for the sound, it may as well wait for the voice. */
+		bool wait = d->start_us == 0 && !d->impatient && lvx_voice_waiting(d->voice) > 0;
+		if (!any && !wait)
+			return;
+		if (wait)
+			lvx_sleep_us(WAIT_US);
+	}
+}
+
+/* ---- the mix ---- */
+
+static void on_mixed(void *user, const struct lvx_unit *unit)
+{
+	struct describe *d = user;
+	struct lvx_unit u = *unit;
+	u.track = (uint32_t)d->to;
+	lvx_units_put(lvx_outlet_units(d->host), &u);
+}
+
+/* What is before `to` leaves. */
+static void mix_to(struct describe *d, int64_t to)
+{
+	to = to < d->end ? to : d->end;
+	while (d->begin < to) {
+		plan(d);
+		int64_t n = to - d->begin < STEP ? to - d->begin : STEP;
+		int64_t at = d->begin % d->cap;
+		n = n < d->cap - at ? n : d->cap - at;
+		float *pcm = d->pcm + 2 * at;
+		lvx_mixer_mix(d->mixer, pcm, NULL, (size_t)n, d->begin);
+		lvx_sound_out_put(d->out, pcm, (size_t)n, d->begin);
+		d->begin += n;
+	}
+}
+
+/* samples of silence, if pcm is NULL */
+static void append(struct describe *d, const float *pcm, int64_t n)
+{
+	while (n > 0) {
+		if (d->end - d->begin == d->cap)
+			mix_to(d, d->begin + STEP);
+		int64_t at = d->end % d->cap;
+		int64_t room = d->cap - (d->end - d->begin);
+		int64_t take = n < room ? n : room;
+		take = take < d->cap - at ? take : d->cap - at;
+		float *to = d->pcm + 2 * at;
+		if (pcm)
+			memcpy(to, pcm, 2 * (size_t)take * sizeof(float));
+		else
+			memset(to, 0, 2 * (size_t)take * sizeof(float));
+		lvx_hearing_hear(d->hearing, to, (size_t)take, d->end);
+		d->end += take;
+		n -= take;
+		pcm = pcm ? pcm + 2 * take : NULL;
+	}
+}
+
+static void on_pcm(void *user, const float *pcm, size_t n, int64_t pts_us)
+{
+	struct describe *d = user;
+	int64_t at = sample_of(pts_us), left = (int64_t)n;
+	if (at < 0 && at + left > 0) { /* the timeline begins at 0 */
+		pcm -= 2 * at;
+		left += at;
+		at = 0;
+	}
+	int64_t off = at - d->end;
+	if (at < 0)
+		return;
+	if (d->end == d->begin || off > FILLED || off < -FILLED) {
+		mix_to(d, d->end);
+		lvx_sound_out_flush(d->out);
+		d->begin = d->end = at;
+	} else if (off > JITTER) {
+		append(d, NULL, off);
+	} else if (off < -JITTER) {
+		if (left <= -off)
+			return;
+		pcm -= 2 * off;
+		left += off;
+	}
+	append(d, pcm, left);
+}
+
+/* ---- the outlet ---- */
+
+static void find_track(struct describe *d, uint32_t number)
+{
+	struct lvx_unit_track tracks[LVX_UNIT_TRACKS_MAX];
+	struct lvx_units *units = lvx_outlet_units(d->host);
+	size_t n = lvx_units_tracks(units, tracks);
+	if (number >= n || tracks[number].media != LVX_UNIT_AUDIO ||
+		tracks[number].role != LVX_UNIT_MAIN)
+		return;
+	d->from = (int)number;
+	/* Behind the programme's own: those who take the first sound take that one. */
+	struct lvx_unit_track ours = {LVX_UNIT_AUDIO, LVX_UNIT_DESCRIBES_VIDEO, ""};
+	const struct lvx_model_info *model = lvx_hub_model(lvx_outlet_stream(d->host));
+	const char *language = lvx_lane_language(&model->lanes[d->lane], NULL);
+	language = language ? language : tracks[number].language;
+	snprintf(ours.language, sizeof(ours.language), "%s", language);
+	d->to = lvx_units_add_track(units, &ours);
+	if (d->to < 0)
+		lvx_outlet_trouble(d->host, "the stream has too many tracks");
+}
+
+static void on_unit(void *self, const struct lvx_unit *unit)
+{
+	struct describe *d = self;
+	struct lvx_error err = {0};
+	if (d->from < 0 && d->wanted && unit->media == LVX_UNIT_AUDIO)
+		find_track(d, unit->track);
+	if (d->to < 0 || (int)unit->track != d->from)
+		return;
+	if (lvx_sound_in_put(d->in, unit, &err) != LVX_OK)
+		lvx_outlet_trouble(d->host, "the programme's sound: %s", err.msg);
+}
+
+static void on_tick(void *self, const struct lvx_hub_info *info)
+{
+	struct describe *d = self;
+	d->start_us = info->stream.start_mono_us;
+	d->heard_us = info->stream.heard_us;
+	d->wanted = d->wanted || (info->lanes >> d->lane & 1);
+	int64_t words_us = d->heard_us - d->stream_delay_us - SETTLE_US;
+	d->known_us = lvx_speech_known(&d->speech, words_us, lvx_hearing_known_us(d->hearing));
+	if (d->heard_us - d->stream_delay_us - d->last_us > PAUSE_US)
+		end_text(d);
+	plan(d);
+	int64_t due_us = (d->start_us ? lvx_now_us() - d->start_us : d->heard_us) - d->delay_us;
+	mix_to(d, sample_of(due_us > 0 ? due_us : 0));
+}
+
+static void on_end(void *self)
+{
+	struct describe *d = self;
+	end_text(d);
+	lvx_speech_known(&d->speech, INT64_MAX / 2, INT64_MAX / 2);
+	d->known_us = us_of(d->end) + lvx_plan_usual.guard_us;
+	mix_to(d, d->end);
+	lvx_sound_out_flush(d->out);
+	lvx_log_info("stream %s: describe: %" PRIu64 " descriptions were spoken, %" PRIu64
+		     " were not",
+		d->id, d->n_spoken, d->n_dropped + lvx_plan_pending(d->plan));
+}
+
+static void destroy(void *self)
+{
+	struct describe *d = self;
+	if (!d)
+		return;
+	lvx_voice_destroy(d->voice);
+	for (size_t i = 0; i < d->n_clips; i++)
+		lvx_clip_destroy(d->clips[i].clip);
+	lvx_sound_in_destroy(d->in);
+	lvx_sound_out_destroy(d->out);
+	lvx_hearing_destroy(d->hearing);
+	lvx_mixer_destroy(d->mixer);
+	lvx_plan_destroy(d->plan);
+	lvx_text_finish(&d->text);
+	free(d->pcm);
+	free(d);
+}
+
+static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_error *err)
+{
+	const struct lvx_stream_settings *s = lvx_outlet_settings(host);
+	struct lvx_hub_stream *stream = lvx_outlet_stream(host);
+	struct lvx_plan_params pp = lvx_plan_usual;
+	struct lvx_hub_info info;
+	struct describe *d = calloc(1, sizeof(*d));
+	if (!d)
+		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	lvx_hub_get_info(stream, &info);
+	int caption = lvx_model_info_lane(lvx_hub_model(stream), "caption");
+	d->lane = lvx_model_info_lane(lvx_hub_model(stream), "description");
+	d->wanted = info.lanes >> d->lane & 1;
+	d->host = host;
+	d->id = lvx_hub_id(stream);
+	d->from = d->to = -1;
+	d->delay_us = lvx_describe_delay_us(s);
+	d->stream_delay_us = lvx_hub_delay_us(stream);
+	d->speech = (struct lvx_speech){.fn = on_speech,
+		.user = d,
+		.captions = caption >= 0 && (info.lanes >> caption & 1)};
+	if (s->describe_within_s >= 0)
+		pp.lifetime_us = (int64_t)(s->describe_within_s * 1e6);
+	d->plan = lvx_plan_create(&pp);
+	d->mixer = lvx_mixer_create(&(struct lvx_mixer_params){
+		.duck_db = s->describe_duck_db >= 0 ? s->describe_duck_db : LVX_DESCRIBE_DUCK_DB,
+		.ramp_us = RAMP_US});
+	d->in = lvx_sound_in_create(on_pcm, d);
+	d->cap = sample_of(d->delay_us) + SLACK;
+	d->pcm = malloc(2 * (size_t)d->cap * sizeof(float));
+	enum lvx_status st = level_of(s, &d->level_lufs, err);
+	if (st == LVX_OK && !d->pcm)
+		st = lvx_fail(err, LVX_ENOMEM, "out of memory");
+	if (st == LVX_OK)
+		st = lvx_hearing_create(&d->hearing, on_sound_speech, d, err);
+	if (st == LVX_OK)
+		st = lvx_sound_out_create(&d->out, "aac", BIT_RATE, on_mixed, d, err);
+	if (st == LVX_OK)
+		st = lvx_voice_create(&d->voice, command_of(s), 0, NULL, err);
+	if (st != LVX_OK) {
+		destroy(d);
+		return st;
+	}
+	*self = d;
+	return LVX_OK;
+}
+
+const struct lvx_outlet_kind lvx_outlet_describe = {
+	.name = "describe",
+	.adds_units = true,
+	.n_wanted = n_wanted,
+	.create = create,
+	.on_event = on_event,
+	.on_unit = on_unit,
+	.on_tick = on_tick,
+	.on_end = on_end,
+	.destroy = destroy,
+};

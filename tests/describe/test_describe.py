@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptions that are heard: the second sound track of what leaves, read back with FFmpeg.
+
+The daemon runs over a model that says what a script tells it; the voice is a tone of 3 kHz, as long
+as its text, so that it can be told from the programme, a tone of 440 Hz.
+argv: EXE [NAME...]
+"""
+import asyncio
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "daemon"))
+import harness
+from harness import PATIENCE, Daemon, folder
+
+RATE = 48000
+LANES = "caption,description"
+VOICE = """import math, struct, sys, wave
+n = len(sys.stdin.read().strip()) * 24000 * 60 // 1000
+w = wave.open(sys.stdout.buffer, "wb")
+w.setnchannels(1), w.setsampwidth(2), w.setframerate(24000)
+w.writeframes(b"".join(struct.pack("<h", int(9000 * math.sin(i * math.tau / 8))) for i in range(n)))
+"""
+SCRIPT = [(500, 1000, "caption", "Good"), (1000, 1500, "caption", "evening."),
+          (2000, 2600, "description", "A man walks along the beach."),
+          (11000, 14000, "caption", "And this goes on and on."),
+          (12000, 13000, "description", "A dog runs behind him, with two cats behind it."),
+          (16100, 24000, "caption", "So much is said that there is no room at all."),
+          (18000, 19000, "description", "A bird sings in the tree."),
+          (24200, 30000, "caption", "Not even when one waits for it, as nobody does.")]
+
+
+def ffmpeg(*args, **kwargs):
+    return subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", *args], check=True, timeout=PATIENCE, **kwargs)
+
+
+def programme(path, seconds=34, audio=("aac",)):
+    """Loud where somebody speaks, as that is the measure of the sound."""
+    ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=320x180:r=25:d={seconds}", "-f", "lavfi", "-i",
+           f"sine=440:d={seconds}:r=48000", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "25",
+           "-c:a", *audio, "-ac", "2", "-metadata:s:a:0", "language=deu", path)
+    return path
+
+
+def write_script(path, lines=SCRIPT):
+    with open(path, "w") as f:
+        for start, end, lane, text in sorted(lines, key=lambda x: x[1]):
+            f.write(f"{end} {start} {end} {lane} {text}\n")
+    return path
+
+
+def write_voice(tmp):
+    with open(tmp + "/voice.py", "w") as f:
+        f.write(VOICE)
+    return f"/usr/bin/python3 {tmp}/voice.py"
+
+
+def run(exe, tmp, source, *args, lines=SCRIPT, pace="max"):
+    """The log, and what it says was spoken: (start_s, end_s, seen_s, text)."""
+    d = Daemon(exe, "--pace", pace, "--exit-when-done", "--describe", *args, f"x={source}", lanes="caption", ready=False,
+               env={"LVX_FAKE_SCRIPT": write_script(tmp + "/script", lines)})
+    d.proc.wait(PATIENCE)
+    rc, _, err = d.stop()
+    assert rc == 0, err
+    said = [(float(a), float(b), float(c), text) for a, b, c, text in
+            re.findall(r"describe: ([\d.]+) to ([\d.]+) s, seen at ([\d.]+) s, .*? LUFS: (.*)", err)]
+    return err, said
+
+
+def pcm(path, track):
+    """Of one sound track: mono, from time 0 of the stream's timeline on, as the TS's pictures begin there."""
+    start = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "stream=start_time", "-select_streams",
+                            f"a:{track}", "-of", "csv=p=0", path], check=True, capture_output=True, text=True).stdout.split()[0]
+    video = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "stream=start_time", "-select_streams", "v:0", "-of",
+                            "csv=p=0", path], check=True, capture_output=True, text=True).stdout.split()[0]
+    out = ffmpeg("-i", path, "-map", f"0:a:{track}", "-af", "pan=mono|c0=c0", "-ar", str(RATE), "-f", "f32le", "-", capture_output=True).stdout
+    x = np.frombuffer(out, np.float32)
+    lead = round((float(start) - float(video)) * RATE)
+    return np.concatenate([np.zeros(lead, np.float32), x]) if lead > 0 else x[-lead:]
+
+
+def level(x, hz, start, end):
+    """Amplitude of a tone in [start, end) seconds."""
+    part = x[int(start * RATE):int(end * RATE)].astype(np.float64)
+    t = np.arange(len(part)) / RATE
+    return 2 * abs(np.mean(part * np.exp(-2j * np.pi * hz * t)))
+
+
+def db(a, b):
+    return 20 * np.log10(max(a, 1e-9) / max(b, 1e-9))
+
+
+def streams(path):
+    out = subprocess.run(["ffprobe", "-v", "error", "-show_entries",
+                          "stream=index,id,codec_name,codec_type:stream_tags=language:stream_disposition=visual_impaired,descriptions",
+                          "-of", "compact=p=0:nk=0", path], check=True, capture_output=True, text=True).stdout
+    found = [dict(kv.split("=", 1) for kv in line.split("|")) for line in out.splitlines() if "codec_type=audio" in line]
+    return list({s["index"]: s for s in found}.values())  # those of a programme stand there twice
+
+
+def check_mix(main, mix, said, start, end, duck=12):
+    """The voice is where it was said to be, the programme is under it, and untouched elsewhere."""
+    loud = level(main, 440, start, end)
+    edges = [start] + [x for a, b, _, _ in said for x in (a - 0.4, b + 0.4)] + [end]
+    for a, b in zip(edges[::2], edges[1::2]):
+        if b - a > 0.2:
+            assert abs(db(level(mix, 440, a, b), loud)) < 0.5, (a, b, db(level(mix, 440, a, b), loud))
+            assert db(level(mix, 3000, a, b), loud) < -50, (a, b)
+    for a, b, _, text in said:
+        assert abs(db(level(mix, 440, a + 0.02, b - 0.02), loud) + duck) < 0.7, (text, db(level(mix, 440, a, b), loud))
+        voice = level(mix, 3000, a + 0.05, b - 0.05)
+        # Its edges, to 20 ms.
+        assert level(mix, 3000, a - 0.04, a - 0.01) < 0.1 * voice < level(mix, 3000, a + 0.02, a + 0.05), text
+        assert level(mix, 3000, b + 0.01, b + 0.04) < 0.1 * voice < level(mix, 3000, b - 0.05, b - 0.02), text
+    # No click: the mix has nothing that jumps more than its tones do.
+    assert np.max(np.abs(np.diff(mix[int(start * RATE):int(end * RATE)]))) < 0.35
+
+
+def test_track(exe):
+    """TS and MP4: a second sound PID for the visually impaired, with the voice in the gaps; FLV keeps the programme's own"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts")
+        outs = [f"{tmp}/o.{kind}" for kind in ("ts", "mp4", "flv")]
+        log, said = run(exe, tmp, source, *(x for o in outs for x in ("--out", o)), "--describe-voice", write_voice(tmp))
+        assert [text for *_, text in said] == ["A man walks along the beach.", "A dog runs behind him."], log
+        assert re.search(r"not said \(no gap\), seen at 18.000 s: A bird sings", log), log
+        start, end, seen, _ = said[1]
+        assert 14.3 <= start and end < 15.8, said
+        start, end, seen, _ = said[0]
+        assert 2.0 <= start < 2.1 and abs(end - start - 1.68) < 0.05, said
+        for out in outs[:2]:
+            main, described = streams(out)
+            assert described["disposition:visual_impaired"] == "1" and main["disposition:visual_impaired"] == "0", out
+            assert main["tag:language"] in ("deu", "ger") and described["tag:language"] == "eng", (main, described)
+            assert main["codec_name"] == described["codec_name"] == "aac"
+            assert out.endswith(".mp4") or main["id"] != described["id"]
+        check_mix(pcm(outs[0], 0), pcm(outs[0], 1), said, 0.5, 33)
+        assert len(streams(outs[2])) == 1 and streams(outs[2])[0]["disposition:visual_impaired"] == "0"
+        assert not os.path.exists(tmp + "/o_2.flv")  # it was not begun anew
+
+
+def test_opus_source(exe):
+    """sound of another kind: Opus in, as it is on the first track, AAC on the second; duck and level as set"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", audio=("libopus",))
+        log, said = run(exe, tmp, source, "--out", tmp + "/o.ts", "--describe-voice", write_voice(tmp), "--describe-duck", "20",
+                        "--describe-level", "-18", "--describe-within", "20", lines=SCRIPT[:5])
+        assert [s["codec_name"] for s in streams(tmp + "/o.ts")] == ["opus", "aac"]
+        assert len(said) == 2 and said[1][0] > 14.3, said
+        assert log.count("-18.0 LUFS") == 2, log
+        mix = pcm(tmp + "/o.ts", 1)
+        check_mix(pcm(tmp + "/o.ts", 0), mix, said, 0.5, 33, duck=20)
+        # R128 of a tone of 3 kHz in two loudspeakers: about 3 dB over that of its RMS, by K-weighting.
+        a, b, *_ = said[0]
+        with open(tmp + "/v.f32", "wb") as f:
+            f.write(mix[int(a * RATE):int(b * RATE)].tobytes())
+        out = subprocess.run(["ffmpeg", "-nostdin", "-f", "f32le", "-ar", str(RATE), "-ac", "1", "-i", tmp + "/v.f32", "-af",
+                              "pan=stereo|c0=c0|c1=c0,ebur128", "-f", "null", "-"], capture_output=True, text=True).stderr
+        lufs = float(re.findall(r"I:\s+(-[\d.]+) LUFS", out)[-1])
+        assert abs(lufs + 18) < 1, lufs
+
+
+def test_live(exe):
+    """in real time: the output waits for the mix; nothing is lost, the voice is where it was said to be"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", seconds=16)
+        log, said = run(exe, tmp, source, "--out", tmp + "/o.ts", "--describe-voice", write_voice(tmp), lines=SCRIPT[:3],
+                        pace="clock")
+        assert len(said) == 1 and 2 <= said[0][0] <= 12, log
+        check_mix(pcm(tmp + "/o.ts", 0), pcm(tmp + "/o.ts", 1), said, 0.5, 15)
+
+
+def test_bad_voices(exe):
+    """voices that crash, hang, flood and write rubbish: it is told, and the programme goes on"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", seconds=20)
+        lines = SCRIPT[:3] + [(7000, 8000, "description", "The sun sets over the sea.")]
+        for voice, why in (("kill -SEGV $$", "was ended by signal 11"), ("cat; echo", "is no WAV"),
+                           ("cat >/dev/null; echo no voice >&2; exit 4", "ended with 4: no voice"),
+                           ("/nonexistent", "ended with 127"), ("exec cat /dev/zero", "writes too much"),
+                           ("sleep 900", "takes too long")):
+            out = f"{tmp}/{abs(hash(voice))}.ts"
+            log, said = run(exe, tmp, source, "--out", out, "--describe-voice", voice, lines=lines)
+            assert why in log and said == [], (voice, log)
+            assert re.search(r"describe: the voice '.*'", log), log
+            main, mix = pcm(out, 0), pcm(out, 1)
+            assert abs(db(level(mix, 440, 0.5, 19), level(main, 440, 0.5, 19))) < 0.5
+            assert len(main) > 19.9 * RATE and len(mix) > 19.9 * RATE, (len(main), len(mix))
+
+
+def test_nothing_to_say(exe):
+    """no description, no picture, or no sound worth it: the second track is the programme"""
+    with folder() as tmp:
+        log, said = run(exe, tmp, programme(tmp + "/in.ts", seconds=12), "--out", tmp + "/o.ts", lines=SCRIPT[:2])
+        assert said == [] and len(streams(tmp + "/o.ts")) == 2
+        assert abs(db(level(pcm(tmp + "/o.ts", 1), 440, 0.5, 11), level(pcm(tmp + "/o.ts", 0), 440, 0.5, 11))) < 0.5
+        ffmpeg("-f", "lavfi", "-i", "sine=440:d=6", "-c:a", "aac", tmp + "/a.ts")
+        log, said = run(exe, tmp, tmp + "/a.ts", lines=SCRIPT[:3], *("--describe-voice", write_voice(tmp)))
+        assert len(said) == 1, log
+
+
+def test_stops_at_once(exe):
+    """a voice that hangs does not hold up the end of the daemon"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", seconds=30)
+        with Daemon(exe, "--describe", "--describe-voice", f"touch {tmp}/began; sleep 900", "--out", tmp + "/o.ts", f"x={source}",
+                    lanes=LANES, env={"LVX_FAKE_SCRIPT": write_script(tmp + "/script")}) as d:
+            async def began():
+                async with d.connect() as ws:
+                    await ws.ask(type="subscribe", stream="x", **{"from": "start"})
+                    while True:
+                        e = await ws.get()
+                        if e["type"] == "text" and e["lane"] == "description":
+                            return
+            asyncio.run(began())
+        assert d.took < 8, d.took
+
+
+def test_refused_settings(exe):
+    """what is not allowed is refused at the start, with what is"""
+    for args, want in ((["--describe-voice", "spd-say -w"], "spd-say plays to the loudspeakers"),
+                       (["--describe-voice", ""], "a command is missing"), (["--describe-delay", "1000"], "allowed are 4000 to"),
+                       (["--describe-level", "loud"], "allowed are -40 to -10"),
+                       (["--out", "a.ts", "--out-delay", "2000"], "with describe it must be 8700 or more")):
+        p = subprocess.run([exe, "--model", "/tmp", "--port", "0", "--describe", *args, "x=/nonexistent"], capture_output=True,
+                           text=True, timeout=PATIENCE)
+        assert p.returncode == 2 and want in p.stderr, (args, p.returncode, p.stderr)
+
+
+harness.main([test_track, test_opus_source, test_live, test_bad_voices, test_nothing_to_say, test_stops_at_once,
+              test_refused_settings])
