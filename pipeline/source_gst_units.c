@@ -178,13 +178,7 @@ static GstPadProbeReturn on_buffer(GstPad *pad, GstPadProbeInfo *info, gpointer 
 		const GstSegment *segment;
 		gst_event_parse_segment(event, &segment);
 		tell_format(g, medium, caps);
-		if (GST_PAD_PROBE_INFO_TYPE(info) & GST_PAD_PROBE_TYPE_BUFFER_LIST) {
-			GstBufferList *list = GST_PAD_PROBE_INFO_BUFFER_LIST(info);
-			for (guint i = 0; i < gst_buffer_list_length(list); i++)
-				tell_unit(g, medium, gst_buffer_list_get(list, i), segment);
-		} else {
-			tell_unit(g, medium, GST_PAD_PROBE_INFO_BUFFER(info), segment);
-		}
+		tell_unit(g, medium, GST_PAD_PROBE_INFO_BUFFER(info), segment);
 	}
 	if (caps)
 		gst_caps_unref(caps);
@@ -195,8 +189,9 @@ static GstPadProbeReturn on_buffer(GstPad *pad, GstPadProbeInfo *info, gpointer 
 
 void lvx_gst_units_watch(struct lvx_gst *g, GstPad *pad)
 {
-	gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST,
-		on_buffer, g, NULL);
+	/* A list (Opus in MPEG-TS) comes by as such, and then buffer by buffer, as multiqueue has no
+	 * function for lists: only those. */
+	gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, on_buffer, g, NULL);
 }
 
 void lvx_gst_units_end(struct lvx_gst *g, const gchar *stream_id)

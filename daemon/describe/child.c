@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -76,8 +77,19 @@ static int spawn(pid_t *pid, const char *command, int pipes[3][2])
 
 static void write_some(struct child *c)
 {
+	static const struct timespec none;
 	size_t left = strlen(c->params->input) - c->written;
+	sigset_t broken, before;
+	/* Whatever the process thinks of SIGPIPE: a child may end without reading. */
+	sigemptyset(&broken);
+	sigaddset(&broken, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &broken, &before);
 	ssize_t n = left > 0 ? write(c->in, c->params->input + c->written, left) : 0;
+	int e = errno;
+	if (n < 0 && e == EPIPE && !sigismember(&before, SIGPIPE))
+		sigtimedwait(&broken, NULL, &none);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = e;
 	c->written += n > 0 ? (size_t)n : 0;
 	/* One that does not want to read on need not. */
 	if ((n < 0 && errno != EAGAIN && errno != EINTR) || c->written == strlen(c->params->input))

@@ -16,6 +16,7 @@ enum {
 	LVX_SPEECH_DOUBT_US = 4000000, /* so long a stretch of sound alone is believed */
 	LVX_SPEECH_BRIDGE_US = 300000, /* shorter pauses in it are none */
 	LVX_SPEECH_STRETCHES = 64,
+	LVX_SPEECH_WORDS = 512,
 };
 
 struct lvx_speech {
@@ -30,6 +31,11 @@ struct lvx_speech {
 		bool noise; /* what of it went without a word was too long */
 	} stretch[LVX_SPEECH_STRETCHES];
 	size_t n;
+	/* Words that the sound has not come to. */
+	struct lvx_speech_span {
+		int64_t start_us, end_us;
+	} word[LVX_SPEECH_WORDS];
+	size_t n_words;
 };
 
 /* fn, user and captions are set, the rest is zero. */

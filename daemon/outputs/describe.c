@@ -16,11 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FOR_EVER_US (INT64_MAX / 1000)
+
 enum {
 	RATE = LVX_CLIP_RATE,
 	STEP = RATE / 10,   /* samples that are planned and mixed at once */
 	SLACK = 20 * RATE,  /* decoded sound, over the delay, that waits at most */
 	JITTER = RATE / 25, /* 40 ms: times that differ by less belong together */
+	WINDOW = 250,       /* pieces of decoded sound: about 5 s */
 	FILLED = 2 * RATE,  /* a longer hole is a new beginning */
 	BIT_RATE = 128000,
 	RAMP_US = 300000,
@@ -29,6 +32,7 @@ enum {
 	TEXT_MAX = LVX_WORDING_BYTES_MAX,
 	CLIPS_MAX = 4 * LVX_PLAN_PENDING_MAX,
 	WAIT_US = 2000,
+	QUEUE_MAX = 1 << 18, /* units; more than an hour */
 };
 
 struct describe {
@@ -56,9 +60,15 @@ struct describe {
 	char language[16];
 	int64_t seen_us, last_us;
 
+	/* What is not decoded yet, in order; referenced. */
+	const struct lvx_unit **queue; /* [n_queue] */
+	size_t n_queue, queue_cap;
+
 	/* Sound that is not mixed yet: samples begin..end of the timeline, in a ring. */
 	float *pcm; /* [cap, 2] */
 	int64_t cap, begin, end;
+	int64_t latest_off; /* of the times in this window, from where they should be */
+	int n_in_window;
 	int64_t start_us; /* lvx_now_us of timeline 0; 0: it is not heard in real time */
 	int64_t heard_us, known_us;
 	bool over;      /* all has been heard */
@@ -324,7 +334,7 @@ static void mix_to(struct describe *d, int64_t to)
 	}
 }
 
-/* samples of silence, if pcm is NULL */
+/* Silence, if pcm is NULL. */
 static void append(struct describe *d, const float *pcm, int64_t n)
 {
 	while (n > 0) {
@@ -346,6 +356,11 @@ static void append(struct describe *d, const float *pcm, int64_t n)
 	}
 }
 
+/*
+ * Where decoded sound lies. Samples are counted from where the last ended, as containers are
+ * coarse about times: several packets may have that of the first. Later than that means that
+ * something is missing; earlier is believed when none of a window was as late as it should be.
+ */
 static void on_pcm(void *user, const float *pcm, size_t n, int64_t pts_us)
 {
 	struct describe *d = user;
@@ -355,20 +370,24 @@ static void on_pcm(void *user, const float *pcm, size_t n, int64_t pts_us)
 		left += at;
 		at = 0;
 	}
-	int64_t off = at - d->end;
 	if (at < 0)
 		return;
-	if (d->end == d->begin || off > FILLED || off < -FILLED) {
+	int64_t off = at - d->end;
+	d->latest_off = d->n_in_window == 0 || off > d->latest_off ? off : d->latest_off;
+	if (d->end == 0 || off > FILLED || off < -FILLED) {
 		mix_to(d, d->end);
 		lvx_sound_out_flush(d->out);
 		d->begin = d->end = at;
+		d->n_in_window = 0;
 	} else if (off > JITTER) {
 		append(d, NULL, off);
-	} else if (off < -JITTER) {
-		if (left <= -off)
-			return;
-		pcm -= 2 * off;
-		left += off;
+		d->n_in_window = 0;
+	} else if (++d->n_in_window == WINDOW) {
+		int64_t over = d->latest_off < -JITTER ? -d->latest_off : 0;
+		over = over < left ? over : left;
+		pcm += 2 * over;
+		left -= over;
+		d->n_in_window = 0;
 	}
 	append(d, pcm, left);
 }
@@ -398,13 +417,55 @@ static void find_track(struct describe *d, uint32_t number)
 static void on_unit(void *self, const struct lvx_unit *unit)
 {
 	struct describe *d = self;
-	struct lvx_error err = {0};
 	if (d->from < 0 && d->wanted && unit->media == LVX_UNIT_AUDIO)
 		find_track(d, unit->track);
 	if (d->to < 0 || (int)unit->track != d->from)
 		return;
+	if (d->n_queue == d->queue_cap) {
+		d->queue_cap = d->queue_cap ? 2 * d->queue_cap : 256;
+		d->queue = realloc(d->queue, d->queue_cap * sizeof(d->queue[0]));
+		if (!d->queue)
+			abort();
+	}
+	d->queue[d->n_queue++] = lvx_unit_ref(unit);
+}
+
+static void decode(struct describe *d, const struct lvx_unit *unit)
+{
+	struct lvx_error err = {0};
 	if (lvx_sound_in_put(d->in, unit, &err) != LVX_OK)
 		lvx_outlet_trouble(d->host, "the programme's sound: %s", err.msg);
+}
+
+/* What is known of the words is what had been heard; of the sound, what is decoded. */
+static void learn(struct describe *d)
+{
+	int64_t words_us = d->heard_us - d->stream_delay_us - SETTLE_US;
+	d->known_us = lvx_speech_known(&d->speech, words_us, lvx_hearing_known_us(d->hearing));
+	plan(d);
+}
+
+/* Decodes what has been heard, and mixes what is due. */
+static void advance(struct describe *d, int64_t due_us)
+{
+	size_t n = 0;
+	for (; n < d->n_queue; n++) {
+		const struct lvx_unit *unit = d->queue[n];
+		/* A file may be here long before it is heard. */
+		if (d->start_us == 0 && unit->pts_us > d->heard_us && d->n_queue - n < QUEUE_MAX)
+			break;
+		decode(d, unit);
+		lvx_unit_unref(unit);
+		int64_t most = d->end - sample_of(d->delay_us);
+		if (d->begin < most - SLACK / 2) {
+			learn(d);
+			mix_to(d, most < sample_of(due_us) ? most : sample_of(due_us));
+		}
+	}
+	d->n_queue -= n;
+	memmove(d->queue, d->queue + n, d->n_queue * sizeof(d->queue[0]));
+	learn(d);
+	mix_to(d, sample_of(due_us));
 }
 
 static void on_tick(void *self, const struct lvx_hub_info *info)
@@ -413,22 +474,18 @@ static void on_tick(void *self, const struct lvx_hub_info *info)
 	d->start_us = info->stream.start_mono_us;
 	d->heard_us = info->stream.heard_us;
 	d->wanted = d->wanted || (info->lanes >> d->lane & 1);
-	int64_t words_us = d->heard_us - d->stream_delay_us - SETTLE_US;
-	d->known_us = lvx_speech_known(&d->speech, words_us, lvx_hearing_known_us(d->hearing));
 	if (d->heard_us - d->stream_delay_us - d->last_us > PAUSE_US)
 		end_text(d);
-	plan(d);
 	int64_t due_us = (d->start_us ? lvx_now_us() - d->start_us : d->heard_us) - d->delay_us;
-	mix_to(d, sample_of(due_us > 0 ? due_us : 0));
+	advance(d, due_us > 0 ? due_us : 0);
 }
 
 static void on_end(void *self)
 {
 	struct describe *d = self;
 	end_text(d);
-	lvx_speech_known(&d->speech, INT64_MAX / 2, INT64_MAX / 2);
-	d->known_us = us_of(d->end) + lvx_plan_usual.guard_us;
-	mix_to(d, d->end);
+	d->heard_us = FOR_EVER_US;
+	advance(d, FOR_EVER_US);
 	lvx_sound_out_flush(d->out);
 	lvx_log_info("stream %s: describe: %" PRIu64 " descriptions were spoken, %" PRIu64
 		     " were not",
@@ -443,6 +500,9 @@ static void destroy(void *self)
 	lvx_voice_destroy(d->voice);
 	for (size_t i = 0; i < d->n_clips; i++)
 		lvx_clip_destroy(d->clips[i].clip);
+	for (size_t i = 0; i < d->n_queue; i++)
+		lvx_unit_unref(d->queue[i]);
+	free(d->queue);
 	lvx_sound_in_destroy(d->in);
 	lvx_sound_out_destroy(d->out);
 	lvx_hearing_destroy(d->hearing);

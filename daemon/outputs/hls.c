@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/outputs/describe.h"
 #include "daemon/outputs/hls_shelf.h"
 
 #include <inttypes.h>
@@ -33,6 +34,7 @@ struct hls {
 	struct lvx_hls_dir *dir;
 	struct lvx_hls_shelf *shelf;
 	int64_t hold_us;
+	int64_t describe_us; /* so late comes the described sound; 0: there is none */
 
 	bool begun, hopeless;
 	int64_t first_unit_us;                   /* when it came; 0: none */
@@ -91,7 +93,7 @@ static void advance(struct hls *h, bool all)
 			if (p->segment.number <= m->filled ||
 				p->segment.number < m->rendition.first)
 				continue;
-			bool late = h->live ? now_us - p->ended_us > LATE_US
+			bool late = h->live ? now_us - p->ended_us > LATE_US + h->describe_us
 					    : h->n_pending > PENDING_MAX / 2;
 			if (!all && !late && !lvx_hls_media_ready(m, &p->segment))
 				break;
@@ -107,7 +109,7 @@ static void advance(struct hls *h, bool all)
 					       h->set.media[i].rendition.first > p->segment.number);
 		bool whole = h->known_us >= p->segment.end_us;
 		bool waited = h->n_pending > PENDING_MAX / 2 ||
-			      (h->live && now_us - p->ended_us > WAIT_US + h->hold_us);
+			      (h->live && now_us - p->ended_us > WAIT_US + h->hold_us + h->describe_us);
 		if (!all && (!made || !(whole || waited)))
 			break;
 		publish(h, p);
@@ -197,13 +199,15 @@ static bool can_begin(struct hls *h, bool all)
 {
 	struct lvx_unit_track tracks[LVX_UNIT_TRACKS_MAX];
 	size_t n = lvx_units_tracks(lvx_outlet_units(h->host), tracks);
-	bool whole = h->n_early > 0;
-	for (size_t i = 0; i < n; i++)
+	bool whole = h->n_early > 0, described = h->describe_us == 0;
+	for (size_t i = 0; i < n; i++) {
 		whole = whole && (!is_wanted(tracks, i) || first_of(h, i));
+		described = described || tracks[i].role == LVX_UNIT_DESCRIBES_VIDEO;
+	}
 	if (h->n_early == 0)
 		return all || h->heard_us > TEXT_ONLY_US;
-	return whole || all || h->n_early == EARLY_MAX ||
-	       lvx_now_us() - h->first_unit_us > BEGIN_US;
+	return (whole && described) || all || h->n_early == EARLY_MAX ||
+	       lvx_now_us() - h->first_unit_us > BEGIN_US + h->describe_us;
 }
 
 static void put(struct hls *h, const struct lvx_unit *unit);
@@ -407,6 +411,7 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 	h->host = host;
 	int segment_s = s->hls_segment_s > 0 ? s->hls_segment_s : LVX_HLS_SEGMENT_S;
 	int window_s = s->hls_window_s >= 0 ? s->hls_window_s : LVX_HLS_WINDOW_S;
+	h->describe_us = lvx_describe_delay_us(s);
 	h->hold_us = s->hls_hold_s > 0 ? (int64_t)(s->hls_hold_s * 1e6) : 0;
 	h->next_number = 1;
 	for (size_t i = 0; i < LVX_UNIT_TRACKS_MAX; i++)
