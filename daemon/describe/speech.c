@@ -80,7 +80,7 @@ int64_t lvx_speech_known(struct lvx_speech *s, int64_t words_us, int64_t sound_u
 			t->start_us = end_us;
 		if (!over || t->end_us > known_us)
 			return t->noise || t->start_us > known_us ? known_us : t->start_us;
-		if (!t->noise)
+		if (!t->noise && t->end_us - t->start_us >= LVX_SPEECH_LEAST_US)
 			tell(s, t->start_us, t->end_us);
 		drop_first(s);
 	}

@@ -15,6 +15,7 @@
 enum {
 	LVX_SPEECH_DOUBT_US = 4000000, /* so long a stretch of sound alone is believed */
 	LVX_SPEECH_BRIDGE_US = 300000, /* shorter pauses in it are none */
+	LVX_SPEECH_LEAST_US = 120000,  /* shorter sounds between words are none of speech */
 	LVX_SPEECH_STRETCHES = 64,
 	LVX_SPEECH_WORDS = 512,
 };

@@ -324,6 +324,10 @@ static void test_speech(void **state)
 	sound(&s, 6 * S, 7 * S);
 	assert_int_equal(lvx_speech_known(&s, 9 * S, 9 * S), 9 * S);
 	assert_true(covers(&h, 6500000));
+	/* A click is not. */
+	sound(&s, 8 * S, 8 * S + 60000);
+	assert_int_equal(lvx_speech_known(&s, 9500000, 9500000), 9500000);
+	assert_false(covers(&h, 8 * S));
 	/* Noise that goes on is not; nor does it hold up what is known for longer than that. */
 	sound(&s, 10 * S, 20 * S);
 	assert_int_equal(lvx_speech_known(&s, 13 * S, 20 * S), 10 * S);
