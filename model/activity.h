@@ -17,7 +17,17 @@ enum lvx_activity_output {
 	LVX_ACTIVITY_OUTPUTS
 };
 
+/*
+ * What counts as yes and as no of each output, a model's own or these: of speech so many slots
+ * in a row, of the others once it rises. on over 1: never, because the head knows nothing of it.
+ */
+struct lvx_activity_level {
+	float on, off;
+};
+extern const struct lvx_activity_level lvx_activity_usual[LVX_ACTIVITY_OUTPUTS];
+
 struct lvx_activity {
+	const struct lvx_activity_level *levels; /* [LVX_ACTIVITY_OUTPUTS], borrowed */
 	bool speech;
 	uint32_t streak;              /* slots in a row that speak against it */
 	uint32_t quiet;               /* slots since speech went off */
@@ -32,7 +42,8 @@ struct lvx_activity_news {
 	bool utterance_end, speaker_change;
 };
 
-void lvx_activity_init(struct lvx_activity *a, int64_t slot_us);
+void lvx_activity_init(
+	struct lvx_activity *a, int64_t slot_us, const struct lvx_activity_level *levels);
 /* The probabilities [LVX_ACTIVITY_OUTPUTS] of the next slot. */
 struct lvx_activity_news lvx_activity_slot(struct lvx_activity *a, const float *p);
 /* There was no speech for a second. */

@@ -212,6 +212,49 @@ static void read_lanes(struct reader *r, const json_t *root, struct lvx_config *
 	}
 }
 
+/* "activity_levels": {"speech": [0.6, 0.4], "speaker_change": null}: null where the head knows nothing of it. */
+static void read_levels(struct reader *r, const json_t *root, struct lvx_config *c,
+	const char *const names[LVX_ACTIVITY_OUTPUTS])
+{
+	memcpy(c->activity_levels, lvx_activity_usual, sizeof(c->activity_levels));
+	if (r->status != LVX_OK || !json_object_get(root, "activity_levels"))
+		return;
+	const json_t *o = object(r, root, "activity_levels");
+	const char *const keys[] = {names[0], names[1], names[2], NULL};
+	if (r->status == LVX_OK)
+		r->status = lvx_json_known_keys(o, r->where, keys, r->err);
+	for (int i = 0; i < LVX_ACTIVITY_OUTPUTS && r->status == LVX_OK; i++) {
+		const json_t *v = json_object_get(o, names[i]);
+		double on = json_number_value(json_array_get(v, 0));
+		double off = json_number_value(json_array_get(v, 1));
+		if (json_is_null(v))
+			c->activity_levels[i] = (struct lvx_activity_level){2.0f, 0.0f};
+		else if (v)
+			c->activity_levels[i] = (struct lvx_activity_level){(float)on, (float)off};
+		check(r, !v || json_is_null(v) ||
+				(json_array_size(v) == 2 && off > 0 && off <= on && on < 1),
+			"a value of 'activity_levels' must be null or [on, off] with 0 < off <= on < 1");
+	}
+}
+
+/* "marks": {"speaker_change": true, "tag_confidence": 0.5} */
+static void read_marks(struct reader *r, const json_t *root, struct lvx_config *c)
+{
+	static const char *const keys[] = {"speaker_change", "tag_confidence", NULL};
+	double tag = 0;
+	if (r->status != LVX_OK || !json_object_get(root, "marks"))
+		return;
+	const json_t *o = object(r, root, "marks");
+	if (r->status == LVX_OK)
+		r->status = lvx_json_known_keys(o, r->where, keys, r->err);
+	if (r->status == LVX_OK)
+		r->status = lvx_json_bool(
+			o, r->where, "speaker_change", false, &c->marks_speakers, r->err);
+	if (r->status == LVX_OK)
+		r->status = lvx_json_f64(o, r->where, "tag_confidence", false, 0, 1, &tag, r->err);
+	c->tag_confidence = (float)tag;
+}
+
 static void read_heads(struct reader *r, const json_t *root, struct lvx_config *c)
 {
 	static const char *const names[] = {"speech", "end_of_utterance", "speaker_change"};
@@ -222,6 +265,8 @@ static void read_heads(struct reader *r, const json_t *root, struct lvx_config *
 		check(r, s && strcmp(s, names[i]) == 0,
 			"'activity' must be speech, end_of_utterance, speaker_change in this order");
 	}
+	read_levels(r, root, c, names);
+	read_marks(r, root, c);
 	list = array(r, root, "conditions", 0, LVX_CONDITIONS_MAX);
 	c->n_conditions = (uint32_t)json_array_size(list);
 	for (uint32_t i = 0; i < c->n_conditions && r->status == LVX_OK; i++)

@@ -7,6 +7,7 @@
 #ifndef LVX_MODEL_CONFIG_H
 #define LVX_MODEL_CONFIG_H
 
+#include "model/activity.h"
 #include "model/model.h"
 
 enum { LVX_LAYERS_MAX = 128, LVX_EXPERTS_MAX = 256, LVX_TOP_K_MAX = 8 };
@@ -40,6 +41,9 @@ struct lvx_config {
 	struct lvx_lane_info lanes[LVX_LANES_MAX];
 	uint32_t n_lanes;
 	uint32_t n_activity;
+	struct lvx_activity_level activity_levels[LVX_ACTIVITY_OUTPUTS];
+	bool marks_speakers;  /* captions have a ">>" where another voice begins */
+	float tag_confidence; /* the tag of a sound that is less sure is not told */
 	char conditions[LVX_CONDITIONS_MAX][24];
 	uint32_t n_conditions;
 };

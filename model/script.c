@@ -13,6 +13,7 @@ enum {
 	LETTER_US = 60000, /* a guess at how long a word takes to say */
 	WORD_MIN_US = 80000,
 	WORD_MAX_US = 1500000,
+	CHANGE_US = 3000000, /* a new voice of which nothing is said for so long is not marked */
 };
 
 void lvx_script_init(struct lvx_script *s, const struct lvx_model *model, uint32_t delay_slots,
@@ -38,9 +39,11 @@ void lvx_script_restart(struct lvx_script *s)
 		lane->script = s;
 		lane->segment_open = false;
 		lane->settle_from = 0;
+		lane->change_us = LVX_NOT_TIMED;
 	}
 	bool speech = s->activity.speech;
-	lvx_activity_init(&s->activity, s->model->info.slot_us);
+	lvx_activity_init(
+		&s->activity, s->model->info.slot_us, s->model->config.activity_levels);
 	s->activity.speech = speech; /* what was told last */
 }
 
@@ -91,6 +94,30 @@ static void send_word(void *user, const struct lvx_spelled *word)
 	send(lane->script, &e);
 }
 
+static void close_segment(struct lvx_script *s, uint32_t lane)
+{
+	s->lanes[lane].segment_open = false;
+	lvx_speller_flush(&s->lanes[lane].speller, send_word, &s->lanes[lane]);
+	send_activity(s, lane, true, (struct lvx_activity_news){0});
+}
+
+/* The word that begins at start_us may be the first that another voice says. */
+static void mark_change(struct lvx_script_lane *lane, int64_t start_us, int64_t end_us)
+{
+	struct lvx_script *s = lane->script;
+	if (lane->change_us == LVX_NOT_TIMED || end_us < lane->change_us)
+		return;
+	if (end_us - lane->change_us <= CHANGE_US) {
+		if (lane->segment_open)
+			close_segment(s, (uint32_t)(lane - s->lanes));
+		send_word(lane, &(struct lvx_spelled){.text = LVX_SPEAKER_MARK,
+					.start_us = start_us,
+					.end_us = start_us,
+					.confidence = 1.0f});
+	}
+	lane->change_us = LVX_NOT_TIMED;
+}
+
 static void on_word(void *user, const struct lvx_word *word)
 {
 	struct lvx_script_lane *lane = user;
@@ -108,6 +135,9 @@ static void on_word(void *user, const struct lvx_word *word)
 		.end_us = end_us,
 		.confidence = calibrated(&s->model->config, word->confidence),
 		.segment_end = word->ends_sentence || alone};
+	if (lvx_word_is_tag(word->text) && w.confidence < s->model->config.tag_confidence)
+		return;
+	mark_change(lane, w.start_us, end_us);
 	lane->last_end_us = end_us;
 	if (word->ends_sentence)
 		lane->settle_from = 0; /* nothing is left for the pause to end */
@@ -127,13 +157,6 @@ static void note_time(struct lvx_script *s, int64_t pts_us)
 	s->slots[s->n % SLOTS_KEPT].end_us = s->heard_us;
 	s->slots[s->n % SLOTS_KEPT].stretch_us = s->stretch_us;
 	s->n++;
-}
-
-static void close_segment(struct lvx_script *s, uint32_t lane)
-{
-	s->lanes[lane].segment_open = false;
-	lvx_speller_flush(&s->lanes[lane].speller, send_word, &s->lanes[lane]);
-	send_activity(s, lane, true, (struct lvx_activity_news){0});
 }
 
 /* Has the lane said what belongs to the utterance that has ended? */
@@ -175,6 +198,9 @@ void lvx_script_slot(
 	struct lvx_activity_news news = lvx_activity_slot(&s->activity, out->activity);
 	if (news.any)
 		send_activity(s, 0, false, news);
+	int caption = lvx_model_info_lane(info, "caption");
+	if (news.speaker_change && s->model->config.marks_speakers && caption >= 0)
+		s->lanes[caption].change_us = s->heard_us;
 	for (uint32_t i = 0; i < info->n_lanes; i++) {
 		struct lvx_script_lane *lane = &s->lanes[i];
 		if (news.utterance_end)

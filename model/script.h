@@ -12,6 +12,8 @@
  * an utterance ends without one, by an ACTIVITY event of that lane with
  * segment_end, once the lane has said what was still to come. A sound's tag ([music])
  * between two sentences is a segment of its own.
+ *
+ * Marks, of models that say so: a word ">>" before what another voice says first.
  */
 #ifndef LVX_MODEL_SCRIPT_H
 #define LVX_MODEL_SCRIPT_H
@@ -28,6 +30,7 @@ struct lvx_script_lane {
 	struct lvx_speller speller;
 	int64_t last_end_us;
 	bool segment_open;
+	int64_t change_us;    /* another voice has begun and is not marked yet: when it was noticed */
 	uint64_t settle_from; /* an utterance has ended: from this slot on silence closes the
 				 segment */
 	/* For the word callback. */

@@ -46,6 +46,8 @@ void lvx_words_drop(struct lvx_words *w); /* forgets it */
  * . ? ! or an ellipsis, also before closing quotes and brackets; not the full
  * stop of an initial ("J."), of what has stops inside ("U.S.") or of a title ("Dr.").
  */
+/* A word of its own: what follows is said by another voice. */
+#define LVX_SPEAKER_MARK ">>"
 /* A sound that is named, such as [music]: it is no part of what is said. */
 bool lvx_word_is_tag(const char *s);
 bool lvx_word_ends_sentence(const char *text, size_t len);

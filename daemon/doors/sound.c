@@ -291,6 +291,9 @@ static void tell_text(struct lvx_door *d, const json_t *root, bool translation)
 	for (size_t i = 0; i < n; i++) {
 		const json_t *w = json_array_get(words, i);
 		e.word = json_string_value(json_object_get(w, "text"));
+		/* These protocols have fields for voices, not marks in the text. */
+		if (e.word && strcmp(e.word, LVX_SPEAKER_MARK) == 0)
+			continue;
 		e.start_us = client_us(d, integer(w, "start_us"));
 		e.stream_us = integer(w, "end_us");
 		e.end_us = client_us(d, e.stream_us);

@@ -144,6 +144,8 @@ static void on_word(struct lvx_transcription *t, const json_t *w)
 	int64_t start_us = json_integer_value(json_object_get(w, "start_us"));
 	int64_t end_us = json_integer_value(json_object_get(w, "end_us"));
 	double confidence = json_number_value(json_object_get(w, "confidence"));
+	if (!word || strcmp(word, LVX_SPEAKER_MARK) == 0)
+		return;
 	size_t before = t->text.len;
 	lvx_text_word(&t->text, word);
 	if (t->form.stream)

@@ -63,6 +63,7 @@ struct lvx_model *fake_model(bool conditions)
 	memcpy(m->info.lanes, lanes, sizeof(lanes));
 	m->config.pad_token = PAD;
 	m->config.confidence_scale = 1.0f;
+	memcpy(m->config.activity_levels, lvx_activity_usual, sizeof(lvx_activity_usual));
 	m->config.vocab = FAKE_VOCAB;
 	m->config.n_lanes = 3;
 	m->tokenizer = fake_tokenizer();

@@ -239,6 +239,18 @@ static void test_config(void **state)
 		{"\"streaming\": {",
 			"\"confidence\": {\"scale\": 1, \"offset\": -1e9}, \"streaming\": {",
 			"'offset'", LVX_EINVAL},
+		{"\"streaming\": {", "\"activity_levels\": {\"speech\": [0.4, 0.6]}, \"streaming\": {",
+			"a value of 'activity_levels' must be null or [on, off]", LVX_EINVAL},
+		{"\"streaming\": {", "\"activity_levels\": {\"speech\": [0.4]}, \"streaming\": {",
+			"a value of 'activity_levels' must be", LVX_EINVAL},
+		{"\"streaming\": {", "\"activity_levels\": {\"speech\": true}, \"streaming\": {",
+			"a value of 'activity_levels' must be", LVX_EINVAL},
+		{"\"streaming\": {", "\"activity_levels\": {\"music\": null}, \"streaming\": {",
+			"music", LVX_EINVAL},
+		{"\"streaming\": {", "\"marks\": {\"speaker_change\": 1}, \"streaming\": {",
+			"'speaker_change' must be", LVX_EINVAL},
+		{"\"streaming\": {", "\"marks\": {\"tag_confidence\": 2}, \"streaming\": {",
+			"'tag_confidence' is 2; allowed are 0 to 1", LVX_EINVAL},
 		{"\"streaming\": {", "\"streaming\": 7, \"x\": {", "'streaming' must be an object",
 			LVX_EINVAL},
 	};
@@ -259,7 +271,9 @@ static void test_more(void **state)
 	struct lvx_config c;
 	struct lvx_error err;
 	char *some = tiny_replaced(t.config, "\"streaming\": {",
-		"\"confidence\": {\"scale\": 0.5, \"offset\": -0.25}, \"streaming\": {"
+		"\"confidence\": {\"scale\": 0.5, \"offset\": -0.25}, \"activity_levels\": "
+		"{\"speech\": [0.75, 0.5], \"speaker_change\": null}, \"marks\": "
+		"{\"speaker_change\": true, \"tag_confidence\": 0.5}, \"streaming\": {"
 		"\"delays\": [3, 5, 30],");
 	char *text = tiny_replaced(some, "\"conditions\": [",
 		"\"conditions\": [\"delay:3\", \"delay:5\", \"delay:30\", ");
@@ -271,11 +285,16 @@ static void test_more(void **state)
 	assert_int_equal(c.n_delays, 3);
 	assert_int_equal(c.delays[2], 30);
 	assert_true(c.confidence_scale == 0.5f && c.confidence_offset == -0.25f);
+	assert_true(c.activity_levels[LVX_SPEECH].on == 0.75f && c.activity_levels[LVX_SPEECH].off == 0.5f);
+	assert_true(c.activity_levels[LVX_UTTERANCE_END].on == 0.5f && c.activity_levels[LVX_SPEAKER_CHANGE].on > 1);
+	assert_true(c.marks_speakers && c.tag_confidence == 0.5f);
 	/* Without them: the one delay, and confidence as it is. */
 	assert_int_equal(lvx_config_parse(&c, "tiny", t.config, strlen(t.config), &err), LVX_OK);
 	assert_int_equal(c.n_delays, 1);
 	assert_int_equal(c.delays[0], 5);
 	assert_true(c.confidence_scale == 1.0f && c.confidence_offset == 0.0f);
+	assert_memory_equal(c.activity_levels, lvx_activity_usual, sizeof(lvx_activity_usual));
+	assert_true(!c.marks_speakers && c.tag_confidence == 0);
 }
 
 static void test_tokenizer(void **state)

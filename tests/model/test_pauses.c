@@ -177,6 +177,90 @@ static void test_next_sentence(void **state)
 	fake_row_free(r);
 }
 
+/* One voice until slot 7, another from 8 on, which is noticed in slot 8; words come 6 slots later. */
+static int32_t say_voices(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row;
+	if (lane != CAPTION)
+		return slot == 20 ? HELLO : PAD;
+	return slot == 12 || slot == 13 ? HELLO : slot == 16 ? WOR : slot == 17 ? LD : slot == 30 ? STOP : PAD;
+}
+
+static void act_voices(uint32_t row, int64_t slot, float *p)
+{
+	(void)row;
+	p[0] = 0.9f;
+	p[2] = slot == 8 || slot == 40 ? 0.8f : 0.05f;
+}
+
+static void test_voices(void **state)
+{
+	(void)state;
+	static const struct {
+		bool marks;
+		float on;
+		const char *said;
+	} cases[] = {
+		{true, 0.5f, "hello hello| >> world done.|"},
+		{false, 0.5f, "hello hello world done.|"}, /* the model is not one that knows */
+		{true, 0.85f, "hello hello world done.|"}, /* not sure enough */
+		{true, 2.0f, "hello hello world done.|"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		open_scheduler(2, 100);
+		struct fake_row *r = fake_row(1 << CAPTION | 1 << DESCRIPTION);
+		model->config.marks_speakers = cases[i].marks;
+		model->config.activity_levels[LVX_SPEAKER_CHANGE].on = cases[i].on;
+		runner->say = say_voices;
+		runner->act = act_voices;
+		/* The change in slot 40 is followed by nothing for over 3 s. */
+		fake_slots(r, 90);
+		add(r);
+		tick_until_idle();
+		assert_string_equal(fake_words(r, CAPTION), cases[i].said);
+		assert_string_equal(fake_words(r, DESCRIPTION), "hello");
+		uint32_t told = 0;
+		for (uint32_t k = 0; k < r->n_events; k++)
+			told += r->events[k].e.kind == LVX_EVENT_ACTIVITY && r->events[k].e.speaker_change;
+		assert_int_equal(told, cases[i].on < 0.8f ? 2 : 0);
+		if (i == 0) {
+			const struct lvx_event *mark = &fake_nth(r, LVX_EVENT_WORD, 2)->e;
+			assert_true(mark->start_us == mark->end_us);
+			assert_int_equal(mark->end_us, fake_nth(r, LVX_EVENT_WORD, 3)->e.start_us);
+		}
+		fake_row_free(r);
+	}
+}
+
+/* "[a]", a sound's tag, when the model is not sure of it. */
+static int32_t say_tag(uint32_t row, int64_t slot, uint32_t lane)
+{
+	static const int32_t tag[] = {BYTE('['), A_SINGLE, BYTE(']'), END_MARK};
+	(void)row, (void)lane;
+	return slot >= 8 && slot < 12 ? tag[slot - 8] : slot == 14 ? HELLO : PAD;
+}
+
+static void test_tags(void **state)
+{
+	(void)state;
+	static const struct {
+		float wanted, logprob;
+		const char *said;
+	} cases[] = {{0, -2.0f, "[a]| hello|"}, {0.5f, -2.0f, "hello|"}, {0.5f, -0.1f, "[a]| hello|"}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		open_scheduler(2, 100);
+		struct fake_row *r = fake_row(1);
+		model->config.tag_confidence = cases[i].wanted;
+		runner->say = say_tag;
+		runner->logprob = cases[i].logprob;
+		fake_slots(r, 40);
+		add(r);
+		finish(r);
+		assert_string_equal(fake_words(r, CAPTION), cases[i].said);
+		fake_row_free(r);
+	}
+}
+
 /* PAD says nothing, even where the tokenizer has a text for it. */
 static void test_loud_pad(void **state)
 {
@@ -201,6 +285,8 @@ int main(void)
 		TEST(test_pause),
 		TEST(test_silent_head),
 		TEST(test_next_sentence),
+		TEST(test_voices),
+		TEST(test_tags),
 		TEST(test_loud_pad),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

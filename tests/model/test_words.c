@@ -192,7 +192,7 @@ static void test_activity(void **state)
 {
 	(void)state;
 	int told;
-	lvx_activity_init(&act, FAKE_SLOT_US);
+	lvx_activity_init(&act, FAKE_SLOT_US, lvx_activity_usual);
 	feed_act(0.9f, 0, 0, 1, &told);
 	assert_false(act.speech); /* one slot is not enough */
 	feed_act(0.1f, 0, 0, 1, &told);
@@ -218,6 +218,17 @@ static void test_activity(void **state)
 	news = feed_act(0.0f, 0, 0, 5, &told);
 	assert_true(news.utterance_end && told == 1);
 	assert_true(lvx_activity_is_quiet(&act));
+	/* A model that has levels of its own, and a head that knows nothing. */
+	static const struct lvx_activity_level own[] = {{0.8f, 0.2f}, {0.9f, 0.1f}, {2.0f, 0.0f}};
+	struct lvx_activity usual = act;
+	lvx_activity_init(&act, FAKE_SLOT_US, own);
+	news = feed_act(0.7f, 0.85f, 0.99f, 30, &told);
+	assert_true(!act.speech && told == 0);
+	news = feed_act(0.9f, 0, 0, 5, &told);
+	assert_true(act.speech && told == 1);
+	news = feed_act(0.3f, 0.95f, 0.99f, 30, &told);
+	assert_true(act.speech && news.utterance_end && !news.speaker_change && told == 1);
+	act = usual;
 	/* A new speaker: a flutter counts once a second. */
 	int n = 0;
 	for (int i = 0; i < 13; i++) {
