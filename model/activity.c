@@ -38,8 +38,8 @@ static bool speech_turns(struct lvx_activity *a, float p)
 }
 
 /* Fires when p rises, at most once a second. */
-static bool rises(float p, struct lvx_activity_level level, bool *armed, uint32_t *since,
-	uint32_t second)
+static bool rises(
+	float p, struct lvx_activity_level level, bool *armed, uint32_t *since, uint32_t second)
 {
 	count(since);
 	if (p < level.off)
@@ -70,9 +70,8 @@ struct lvx_activity_news lvx_activity_slot(struct lvx_activity *a, const float *
 		news.utterance_end = true;
 		a->uttered = false;
 	}
-	news.speaker_change =
-		rises(p[LVX_SPEAKER_CHANGE], a->levels[LVX_SPEAKER_CHANGE], &a->armed_change,
-			&a->since_change, a->second);
+	news.speaker_change = rises(p[LVX_SPEAKER_CHANGE], a->levels[LVX_SPEAKER_CHANGE],
+		&a->armed_change, &a->since_change, a->second);
 	news.any |= news.utterance_end || news.speaker_change;
 	return news;
 }
