@@ -10,6 +10,7 @@
 #include "daemon/messages.h"
 #include "daemon/outputs/broadcast.h"
 #include "daemon/outputs/describe.h"
+#include "daemon/outputs/hls.h"
 #include "daemon/outputs/outputs.h"
 #include "daemon/paths.h"
 #include "daemon/printer.h"
@@ -201,6 +202,8 @@ static enum lvx_status resolve(const struct daemon *d, const struct lvx_stream_s
 		st = lvx_broadcast_check(&r, model, where, err);
 	if (st == LVX_OK)
 		st = lvx_describe_check(&r, model, where, err);
+	if (st == LVX_OK)
+		st = lvx_hls_check(&r, model, where, err);
 	if (st == LVX_OK && given->lanes)
 		st = lvx_lanes_parse(&spec->lanes, model, where, given->lanes, err);
 	if (st == LVX_OK)
@@ -259,6 +262,8 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 		st = lvx_broadcast_check(&s->defaults, info, "out", err);
 	if (st == LVX_OK)
 		st = lvx_describe_check(&s->defaults, info, "daemon", err);
+	if (st == LVX_OK)
+		st = lvx_hls_check(&s->defaults, info, "daemon", err);
 	if (st != LVX_OK)
 		return st;
 	struct lvx_hub_params hp = {

@@ -124,6 +124,8 @@ const struct lvx_option lvx_options[] = {
 		"length of its segments, at least; they begin with key frames (4)"},
 	{"hls-window", FLAG | DAEMON | STREAM, NUMBER, S(hls_window_s), 0, 86400, "SEC",
 		"how much of the stream its playlists have (60); 0: all"},
+	{"hls-languages", FLAG | DAEMON | STREAM, LIST, S(hls_languages), 0, 0, "LANG",
+		"further languages of the translation there, each a row; may be repeated"},
 	{"hls-hold", FLAG | DAEMON | STREAM, SECONDS, S(hls_hold_s), 0, LVX_HOLD_MAX_S, "SEC",
 		"text is SEC seconds late there, within which it can be corrected (0)"},
 
@@ -297,6 +299,7 @@ static void finish_stream(struct lvx_stream_settings *s)
 	free(s->hls);
 	free(s->describe_voice);
 	free(s->describe_level);
+	free(s->hls_languages);
 }
 
 struct lvx_stream_settings *lvx_settings_find(struct lvx_settings *s, const char *id)
@@ -410,6 +413,7 @@ struct lvx_stream_settings lvx_settings_resolved(
 		r.describe_within_s >= 0 ? r.describe_within_s : d->describe_within_s;
 	r.record_hold_s = r.record_hold_s >= 0 ? r.record_hold_s : d->record_hold_s;
 	r.hls = r.hls ? r.hls : d->hls;
+	r.hls_languages = r.hls_languages ? r.hls_languages : d->hls_languages;
 	r.hls_segment_s = r.hls_segment_s >= 0 ? r.hls_segment_s : d->hls_segment_s;
 	r.hls_window_s = r.hls_window_s >= 0 ? r.hls_window_s : d->hls_window_s;
 	r.hls_hold_s = r.hls_hold_s >= 0 ? r.hls_hold_s : d->hls_hold_s;

@@ -24,7 +24,7 @@ struct lvx_stream_settings {
 	char *glossary; /* a file; "": none */
 	char *record, *record_formats; /* record: a folder; "" or NULL: none */
 	char *out, *out_cc1, *out_cc3; /* out: a list of URLs */
-	char *hls;                     /* a folder; "" or NULL: none */
+	char *hls, *hls_languages;     /* a folder; "" or NULL: none. A list of languages */
 	char *describe_voice, *describe_level;
 	int channel;                   /* -1: all */
 	int pace;                      /* 0 clock, 1 max */

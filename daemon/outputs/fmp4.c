@@ -63,6 +63,20 @@ static enum lvx_status write_header(struct lvx_fmp4 *f, struct lvx_error *err)
 	return LVX_OK;
 }
 
+/* Are they all VPS, SPS or PPS of the base layer? Others are not looked at below, but by
+ * libavformat. */
+static bool are_plain_sets(const uint8_t *data, int n)
+{
+	for (int i = 0; i + 5 <= n; i++) {
+		if (data[i] != 0 || data[i + 1] != 0 || data[i + 2] != 1)
+			continue;
+		uint8_t type = data[i + 3];
+		if ((type != 0x40 && type != 0x42 && type != 0x44) || data[i + 4] != 1)
+			return false;
+	}
+	return true;
+}
+
 /* libavformat reads parameter sets of H.265 without bounds, and may count to 2^32: what checks
  * all values is a filter that would change them. */
 static bool sets_are_sound(const AVCodecParameters *p)
@@ -74,7 +88,9 @@ static bool sets_are_sound(const AVCodecParameters *p)
 	AVBSFContext *context = NULL;
 	if (!filter)
 		return true;
-	bool ok = p->extradata_size > 0 && av_bsf_alloc(filter, &context) >= 0 &&
+	bool plain = p->codec_id != AV_CODEC_ID_HEVC ||
+		     are_plain_sets(p->extradata, p->extradata_size);
+	bool ok = p->extradata_size > 0 && plain && av_bsf_alloc(filter, &context) >= 0 &&
 		  avcodec_parameters_copy(context->par_in, p) >= 0 && av_bsf_init(context) >= 0;
 	av_bsf_free(&context);
 	return ok;

@@ -35,6 +35,7 @@ struct hls {
 	struct lvx_hls_shelf *shelf;
 	int64_t hold_us;
 	int64_t describe_us; /* so late comes the described sound; 0: there is none */
+	uint32_t further; /* rows of further languages */
 
 	bool begun, hopeless;
 	int64_t first_unit_us;                   /* when it came; 0: none */
@@ -346,7 +347,7 @@ static void on_tick(void *self, const struct lvx_hub_info *info)
 	h->live = info->stream.start_mono_us != 0;
 	h->heard_us = info->stream.heard_us;
 	h->start_wall_us = info->stream.start_wall_us;
-	lvx_hls_lanes_make(h->set.lanes, info->lanes, next_to_write(h));
+	lvx_hls_lanes_make(h->set.lanes, info->lanes, h->further, next_to_write(h));
 	h->known_us = lvx_hls_lanes_time(h->set.lanes, h->heard_us, next_to_write(h));
 	if (!h->begun && can_begin(h, false))
 		begin(h);
@@ -396,6 +397,57 @@ static void destroy(void *self)
 	free(h);
 }
 
+/* ---- further languages ---- */
+
+typedef enum lvx_status (*language_fn)(void *user, const char *language, struct lvx_error *err);
+
+/* Calls fn with each of the list, until one fails. */
+static enum lvx_status each_language(
+	const char *list, language_fn fn, void *user, struct lvx_error *err)
+{
+	enum lvx_status st = LVX_OK;
+	while (list && *list && st == LVX_OK) {
+		char language[24];
+		list += strspn(list, ", ");
+		size_t n = strcspn(list, ", ");
+		snprintf(language, sizeof(language), "%.*s", (int)n, list);
+		if (n > 0)
+			st = fn(user, language, err);
+		list += n;
+	}
+	return st;
+}
+
+static enum lvx_status check_language(void *user, const char *language, struct lvx_error *err)
+{
+	return lvx_model_info_check_languages(user, "hls-languages", NULL, language, err);
+}
+
+enum lvx_status lvx_hls_check(const struct lvx_stream_settings *s,
+	const struct lvx_model_info *model, const char *where, struct lvx_error *err)
+{
+	/* The callback only reads it. */
+	enum lvx_status st = each_language(
+		s->hls_languages, check_language, (struct lvx_model_info *)(uintptr_t)model, err);
+	return st == LVX_OK ? st : lvx_error_context(err, "%s", where);
+}
+
+/* One that is refused leaves the others alone. */
+static enum lvx_status watch(void *user, const char *language, struct lvx_error *err)
+{
+	struct hls *h = user;
+	uint32_t further = 0;
+	if (lvx_outlet_watch(h->host, language, &further, err) != LVX_OK) {
+		h->hopeless = true;
+		lvx_outlet_trouble(
+			h->host, "there will be no translation to %s: %s", language, err->msg);
+	}
+	h->further |= further;
+	return LVX_OK;
+}
+
+/* ---- the kind ---- */
+
 static size_t n_wanted(const struct lvx_stream_settings *settings)
 {
 	return settings->hls && settings->hls[0];
@@ -426,6 +478,7 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 	h->set.lanes = lvx_hls_lanes_create(stream, h->hold_us);
 	h->shelf = lvx_hls_shelf_create(h->dir, &h->set, (int64_t)window_s * 1000000, segment_s);
 	lvx_hub_note_hold(stream, h->hold_us);
+	each_language(s->hls_languages, watch, h, err);
 	*self = h;
 	return LVX_OK;
 }

@@ -13,6 +13,10 @@ enum {
 	LVX_HLS_WINDOW_S = 60,
 };
 
+/* Are its settings allowed? where begins the message. */
+enum lvx_status lvx_hls_check(const struct lvx_stream_settings *settings,
+	const struct lvx_model_info *model, const char *where, struct lvx_error *err);
+
 extern const struct lvx_outlet_kind lvx_outlet_hls;
 
 #endif

@@ -88,8 +88,12 @@ static struct lvx_hls_lane *lane_of(struct lvx_hls_lanes *l, uint32_t index, uin
 	return lane;
 }
 
-void lvx_hls_lanes_make(struct lvx_hls_lanes *l, uint32_t lanes, uint64_t first)
+void lvx_hls_lanes_make(struct lvx_hls_lanes *l, uint32_t lanes, uint32_t further, uint64_t first)
 {
+	for (uint32_t i = 0; i < LVX_FURTHER_MAX; i++) {
+		if (further & 1u << i)
+			lane_of(l, LVX_LANES_MAX + i, first);
+	}
 	for (uint32_t i = 0; i < LVX_LANES_MAX; i++) {
 		if (lanes & 1u << i)
 			lane_of(l, i, first);

@@ -20,8 +20,9 @@ struct lvx_hls_lanes;
 struct lvx_hls_lanes *lvx_hls_lanes_create(struct lvx_hub_stream *stream, int64_t hold_us);
 void lvx_hls_lanes_destroy(struct lvx_hls_lanes *l); /* NULL is fine */
 
-/* A rendition for each lane of the bits that has none; first: the number of its first segment. */
-void lvx_hls_lanes_make(struct lvx_hls_lanes *l, uint32_t lanes, uint64_t first);
+/* A rendition for each lane of the bits, and each further row, that has none; first: the number
+ * of its first segment. */
+void lvx_hls_lanes_make(struct lvx_hls_lanes *l, uint32_t lanes, uint32_t further, uint64_t first);
 size_t lvx_hls_lanes_count(const struct lvx_hls_lanes *l);
 struct lvx_hls_lane *lvx_hls_lanes_get(struct lvx_hls_lanes *l, size_t i);
 

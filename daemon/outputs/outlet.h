@@ -27,7 +27,8 @@ struct lvx_outlet_kind {
 	size_t (*n_wanted)(const struct lvx_stream_settings *settings);
 	/* An error ends this output, and is told. */
 	enum lvx_status (*create)(void **self, struct lvx_outlet *host, struct lvx_error *err);
-	void (*on_event)(void *self, const struct lvx_hub_event *event); /* or NULL */
+	/* Or NULL. Text: of the stream's own row, and of what was watched. */
+	void (*on_event)(void *self, const struct lvx_hub_event *event);
 	/* Borrowed; lvx_unit_ref keeps it. NULL: it does not want the programme. */
 	void (*on_unit)(void *self, const struct lvx_unit *unit);
 	/* So many events and units are missing before the next one. Or NULL. */
@@ -49,6 +50,10 @@ size_t lvx_outlet_index(const struct lvx_outlet *o); /* which of those of its ki
  * call is counted (the metric output_errors_total). Any thread, until destroy has returned. */
 void lvx_outlet_trouble(struct lvx_outlet *o, const char *fmt, ...) LVX_PRINTF(2, 3);
 void lvx_outlet_well(struct lvx_outlet *o, const char *how); /* any thread, too */
+/* Asks for a further language of the translation, as a viewer does (lvx_hub_watch): its events
+ * come too from now on. *further: its rows. In create. */
+enum lvx_status lvx_outlet_watch(
+	struct lvx_outlet *o, const char *language, uint32_t *further, struct lvx_error *err);
 /* Units that have not left, besides those that on_lost told of. */
 void lvx_outlet_count_lost(struct lvx_outlet *o, uint64_t n_units);
 

@@ -43,6 +43,8 @@ struct lvx_outlet {
 	void *self;
 	struct lvx_unit_reader *reader; /* NULL: the programme is not wanted */
 	struct lvx_hub_reader events;
+	struct lvx_hub_reader watched[LVX_LANGUAGES_MAX]; /* [n_watched] */
+	size_t n_watched;
 	bool events_ended, units_ended;
 };
 
@@ -73,6 +75,28 @@ const struct lvx_stream_settings *lvx_outlet_settings(const struct lvx_outlet *o
 size_t lvx_outlet_index(const struct lvx_outlet *o)
 {
 	return o->index;
+}
+
+enum lvx_status lvx_outlet_watch(
+	struct lvx_outlet *o, const char *language, uint32_t *further, struct lvx_error *err)
+{
+	struct lvx_hub_reader *r = &o->watched[o->n_watched];
+	if (o->n_watched == LVX_LANGUAGES_MAX)
+		return lvx_fail(
+			err, LVX_ELIMIT, "more than %d further languages", LVX_LANGUAGES_MAX);
+	enum lvx_status st = lvx_hub_watch(o->stream, 0, language, r, err);
+	if (st != LVX_OK)
+		return st;
+	o->n_watched++;
+	o->events.further |= r->further;
+	*further = r->further;
+	return LVX_OK;
+}
+
+static void unwatch(struct lvx_outlet *o)
+{
+	while (o->n_watched > 0)
+		lvx_hub_unwatch(o->stream, &o->watched[--o->n_watched]);
 }
 
 void lvx_outlet_count_lost(struct lvx_outlet *o, uint64_t n_units)
@@ -182,6 +206,7 @@ static void *output_thread(void *user)
 {
 	struct lvx_outlet *o = user;
 	run(o);
+	unwatch(o);
 	/* From here on nobody needs to tee units for it. */
 	lvx_units_close(o->reader);
 	o->reader = NULL;

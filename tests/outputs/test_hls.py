@@ -4,6 +4,7 @@
 The daemon runs over a model that says c0, c1, ... (t0, t1, ... as translation), one every 400 ms.
 argv: EXE [NAME...]
 """
+import asyncio
 import glob
 import os
 import re
@@ -323,6 +324,55 @@ def test_restart(exe):
         h.playlist("caption-en").cues()
 
 
+def test_languages(exe):
+    """further languages: each a rendition of its own; what has no row is said"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", 20)
+        convert(exe, source, "--hls", tmp + "/hls", "--hls-window", "0", "--hls-languages", "fr,de")
+        h = Hls(tmp + "/hls/x")
+        names = sorted(m["NAME"] for m in h.media)
+        assert names == ["Captions (en)", "Programme (en)", "Translation (de)", "Translation (fr)"], h.master
+        h.check_text("translation-de", "t", 45)
+        cues = h.playlist("translation-fr").cues()
+        words = " ".join(cues[k][2] for k in sorted(cues)).split()
+        first = int(words[0][2:])  # its row begins with what is heard from then on
+        assert words == [f"fr{i}" for i in range(first, 50)] and first < 10, words
+        log = convert(exe, source, "--hls", tmp + "/hls2", "--hls-window", "0", "--hls-languages", "fr", "--viewer-rows", "0")
+        assert "there will be no translation to fr: viewers may have no rows" in log, log
+        Hls(tmp + "/hls2/x").check_text("translation-de", "t", 45)
+        d = Daemon(exe, "--hls", tmp + "/hls", "--hls-languages", "de,tlh", "x=/dev/null", ready=False)
+        d.proc.wait(PATIENCE)
+        rc, _, err = d.stop()
+        assert rc == 2 and "hls-languages: the model does not translate to 'tlh', but to de, fr" in err, (rc, err)
+
+
+def test_correction(exe):
+    """hls-hold: a line is corrected before its segment is published"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", 25)
+        with Daemon(exe, "--hls", tmp + "/hls", "--hls-window", "0", "--hls-segment", "1", "--hls-hold", "6", f"x={source}",
+                    lanes="caption") as d:
+            info = d.wait_for("x", lambda i: i["words"] >= 9)
+            assert info["hold_us"] == 6000000, info
+
+            async def line():
+                async with d.connect() as ws:
+                    await ws.ask(type="subscribe", stream="x", **{"from": "start"})
+                    events = []
+                    while len(events) < 8:
+                        e = await ws.get()
+                        events += [e] if e["type"] == "text" else []
+                    return events
+            events = asyncio.run(line())
+            assert not os.path.exists(tmp + "/hls/x/master.m3u8")
+            status, _ = d.http("POST", "/api/streams/x/corrections", {
+                "epoch": info["epoch"], "from_seq": events[0]["seq"], "to_seq": events[7]["seq"], "text": "Good evening, Ghent."})
+            assert status == 201
+            d.wait_for("x", lambda i: i["state"] != "live")
+        cues = Hls(tmp + "/hls/x").playlist("caption-en").cues()
+        assert cues[1][2] == "Good evening, Ghent." and cues[2][2].startswith("c8 c9"), cues
+
+
 def test_refused(exe):
     """settings that are not allowed, and a folder that cannot be made"""
     for args, want in ((["--hls-segment", "0"], "allowed are 1 to 30"), (["--hls-window", "-3"], "allowed are 0 to 86400")):
@@ -335,4 +385,5 @@ def test_refused(exe):
         assert f"hls: {tmp}/no/such: cannot be made: No such file or directory" in log and "ended after" in log, log
 
 
-harness.main([test_finished, test_codecs, test_window, test_full_disk, test_restart, test_refused])
+harness.main([test_finished, test_codecs, test_window, test_full_disk, test_restart, test_languages, test_correction,
+              test_refused])
