@@ -199,6 +199,8 @@ static void destroy_vk(struct lvx_runner *r)
 	for (uint32_t i = 0; i < LVX_PLACES; i++) {
 		struct lvx_place *p = &r->places[i];
 		vkDestroyDescriptorPool(d, p->sets_pool, NULL);
+		for (uint32_t k = 0; k < p->n_texels; k++)
+			vkDestroyBufferView(d, p->texels[k], NULL);
 		lvx_vk_buffer_destroy(r->vk, &p->scratch);
 		lvx_vk_buffer_destroy(r->vk, &p->upload);
 		lvx_vk_buffer_destroy(r->vk, &p->inputs);
@@ -215,8 +217,10 @@ void lvx_runner_unbuild(struct lvx_runner *r)
 	free(r->layers);
 	free(r->conditions);
 	free(r->kv_layers);
-	for (uint32_t i = 0; i < LVX_PLACES; i++)
+	for (uint32_t i = 0; i < LVX_PLACES; i++) {
 		free(r->places[i].sets);
+		free(r->places[i].texels);
+	}
 	for (uint32_t i = 0; i < LVX_SHAPES; i++)
 		free(r->recorded[i].marks);
 	free(r->marks);

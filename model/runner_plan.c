@@ -41,7 +41,7 @@ static enum lvx_status carve(struct lvx_runner *r, struct lvx_vk_buffer *buffer,
 {
 	VkDeviceSize at = 0;
 	for (size_t i = 0; i < n; i++) {
-		VkDeviceSize size = list[i].floats ? list[i].floats * 4 : 4;
+		VkDeviceSize size = list[i].floats ? list[i].floats * 4 : 16; /* at least a texel */
 		if (size > r->vk->limits.maxStorageBufferRange)
 			return lvx_fail(err, LVX_ELIMIT,
 				"%s: %u rows of this model need a buffer of %llu MiB for %s; the "
@@ -335,38 +335,88 @@ static VkResult make_set(
 			result = make_set(r, out, views, sizeof(views) / sizeof(views[0]));        \
 	} while (0)
 
-#define MATRIX(m) &(m).weights, &(m).scales
+/* The same memory once more, as texels: for the kernels of CPUs. */
+static VkResult add_texels(struct lvx_runner *r, VkDescriptorSet set, uint32_t n,
+	const struct lvx_view *const *views, const VkFormat *formats)
+{
+	VkBufferView texels[LVX_VK_TEXELS];
+	VkResult result = VK_SUCCESS;
+	if (!r->vk->is_cpu)
+		return VK_SUCCESS;
+	for (uint32_t i = 0; i < n && result == VK_SUCCESS; i++) {
+		VkBufferViewCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+			.buffer = views[i]->buffer,
+			.format = formats[i],
+			.offset = views[i]->offset,
+			.range = views[i]->size};
+		result = vkCreateBufferView(r->vk->device, &info, NULL, &texels[i]);
+		if (result == VK_SUCCESS)
+			r->at->texels[r->at->n_texels++] = texels[i];
+	}
+	VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+		.dstSet = set,
+		.dstBinding = LVX_VK_BINDINGS,
+		.descriptorCount = n,
+		.descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
+		.pTexelBufferView = texels};
+	if (result == VK_SUCCESS)
+		vkUpdateDescriptorSets(r->vk->device, 1, &write, 0, NULL);
+	return result;
+}
+
+/* A product: y = W x. list: which experts, where there are some. */
+static VkResult product_set(struct lvx_runner *r, VkDescriptorSet *out, const struct lvx_matrix *m,
+	const struct lvx_view *x, const struct lvx_view *y, const struct lvx_view *list)
+{
+	static const VkFormat formats[] = {VK_FORMAT_R32G32B32A32_UINT,
+		VK_FORMAT_R32G32B32A32_SFLOAT, VK_FORMAT_R32_SFLOAT};
+	const struct lvx_view *texels[] = {&m->weights, x, &m->scales};
+	VkResult result = VK_SUCCESS;
+	MAKE_SET(out, &m->weights, &m->scales, x, y, list);
+	return result == VK_SUCCESS ? add_texels(r, *out, 3, texels, formats) : result;
+}
+
+#define PRODUCT_SET(out, m, x, y, list)                                                            \
+	do {                                                                                       \
+		if (result == VK_SUCCESS)                                                          \
+			result = product_set(r, out, &(m), x, y, list);                            \
+	} while (0)
 
 static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 {
+	static const VkFormat vec4s[] = {VK_FORMAT_R32G32B32A32_SFLOAT,
+		VK_FORMAT_R32G32B32A32_SFLOAT, VK_FORMAT_R32G32B32A32_SFLOAT};
 	const struct lvx_layer *y = &r->layers[l];
+	const struct lvx_view *keys[] = {&y->k_cache, &y->v_cache, &r->at->v.q};
 	struct lvx_layer_sets *s = &r->at->sets[l];
 	VkResult result = VK_SUCCESS;
 	MAKE_SET(&s->norm1, &r->at->v.pos, &r->at->v.x, &r->at->v.sum, &r->at->v.expert_sum, &r->at->v.share, &y->norm1,
 		&r->at->v.h, &r->activity, &r->at->v.activity);
-	MAKE_SET(&s->qkv, MATRIX(y->qkv), &r->at->v.h, &r->at->v.qkv, &r->at->v.list);
+	PRODUCT_SET(&s->qkv, y->qkv, &r->at->v.h, &r->at->v.qkv, &r->at->v.list);
 	MAKE_SET(&s->rope, &r->at->v.pos, &r->at->v.qkv, &r->at->v.rope, &y->q_norm, &y->k_norm, &r->at->v.q,
 		&y->k_cache, &y->v_cache);
 	MAKE_SET(&s->attention, &r->at->v.pos, &r->at->v.q, &y->k_cache, &y->v_cache, &r->at->v.attention);
-	MAKE_SET(&s->out, MATRIX(y->out), &r->at->v.attention, &r->at->v.out, &r->at->v.list);
-	MAKE_SET(&s->up, MATRIX(y->up), &r->at->v.h, &r->at->v.unit, &r->at->v.list);
-	MAKE_SET(&s->down, MATRIX(y->down), &r->at->v.unit, &r->at->v.sum, &r->at->v.list);
+	if (result == VK_SUCCESS)
+		result = add_texels(r, s->attention, 3, keys, vec4s);
+	PRODUCT_SET(&s->out, y->out, &r->at->v.attention, &r->at->v.out, &r->at->v.list);
+	PRODUCT_SET(&s->up, y->up, &r->at->v.h, &r->at->v.unit, &r->at->v.list);
+	PRODUCT_SET(&s->down, y->down, &r->at->v.unit, &r->at->v.sum, &r->at->v.list);
 	MAKE_SET(&s->norm2, &r->at->v.pos, &r->at->v.x, &r->at->v.out, &r->at->v.expert_sum, &r->at->v.share, &y->norm2,
 		&r->at->v.h, &r->activity, &r->at->v.activity);
 	if (!y->moe)
 		return result;
-	MAKE_SET(&s->route, MATRIX(y->router), &r->at->v.h, &r->at->v.routed, &r->at->v.list);
+	PRODUCT_SET(&s->route, y->router, &r->at->v.h, &r->at->v.routed, &r->at->v.list);
 	MAKE_SET(&s->router, &r->at->v.pos, &r->at->v.runs, &r->at->v.x,
 		r->vk->is_cpu ? &r->at->v.out : &r->at->v.routed, &y->norm2, &r->at->v.h, &y->router.weights,
 		&y->router_bias, &y->memory, &r->at->v.kvh, &r->at->v.choice, &r->at->v.share);
 	MAKE_SET(&s->memory, &r->at->v.runs, &r->at->v.kvh, &y->memory);
 	MAKE_SET(&s->group, &r->at->v.choice, &r->at->v.list, &r->at->v.dispatch);
-	MAKE_SET(&s->expert_up, MATRIX(y->expert_up), &r->at->v.h, &r->at->v.expert_unit, &r->at->v.list);
-	MAKE_SET(&s->expert_down, MATRIX(y->expert_down), &r->at->v.expert_unit, &r->at->v.expert_sum,
+	PRODUCT_SET(&s->expert_up, y->expert_up, &r->at->v.h, &r->at->v.expert_unit, &r->at->v.list);
+	PRODUCT_SET(&s->expert_down, y->expert_down, &r->at->v.expert_unit, &r->at->v.expert_sum,
 		&r->at->v.list);
-	MAKE_SET(&s->expert_up_direct, MATRIX(y->expert_up), &r->at->v.h, &r->at->v.expert_unit,
+	PRODUCT_SET(&s->expert_up_direct, y->expert_up, &r->at->v.h, &r->at->v.expert_unit,
 		&r->at->v.choice);
-	MAKE_SET(&s->expert_down_direct, MATRIX(y->expert_down), &r->at->v.expert_unit,
+	PRODUCT_SET(&s->expert_down_direct, y->expert_down, &r->at->v.expert_unit,
 		&r->at->v.expert_sum, &r->at->v.choice);
 	return result;
 }
@@ -374,24 +424,27 @@ static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 static enum lvx_status sets_at(struct lvx_runner *r, struct lvx_error *err)
 {
 	uint32_t n_layers = r->model->config.n_layers, n = 8 + n_layers * 16;
-	VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, n * LVX_VK_BINDINGS};
+	const VkDescriptorPoolSize sizes[] = {
+		{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, n * LVX_VK_BINDINGS},
+		{VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, n * LVX_VK_TEXELS}};
 	VkDescriptorPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
 		.maxSets = n,
-		.poolSizeCount = 1,
-		.pPoolSizes = &size};
+		.poolSizeCount = 2,
+		.pPoolSizes = sizes};
 	VkResult result = vkCreateDescriptorPool(r->vk->device, &pool, NULL, &r->at->sets_pool);
 	r->at->sets = calloc(n_layers, sizeof(*r->at->sets));
-	if (!r->at->sets)
+	r->at->texels = calloc((size_t)n * LVX_VK_TEXELS, sizeof(*r->at->texels));
+	if (!r->at->sets || !r->at->texels)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
-	MAKE_SET(&r->at->s.audio, MATRIX(r->audio), &r->at->v.mel, &r->at->v.audio, &r->at->v.list);
-	MAKE_SET(&r->at->s.lanes_in, MATRIX(r->lanes_in), &r->at->v.lane_tokens, &r->at->v.lanes, &r->at->v.list);
-	MAKE_SET(&r->at->s.image, MATRIX(r->image), &r->at->v.patches, &r->at->v.image, &r->at->v.list);
+	PRODUCT_SET(&r->at->s.audio, r->audio, &r->at->v.mel, &r->at->v.audio, &r->at->v.list);
+	PRODUCT_SET(&r->at->s.lanes_in, r->lanes_in, &r->at->v.lane_tokens, &r->at->v.lanes, &r->at->v.list);
+	PRODUCT_SET(&r->at->s.image, r->image, &r->at->v.patches, &r->at->v.image, &r->at->v.list);
 	MAKE_SET(&r->at->s.embed, &r->at->v.pos, &r->at->v.cond, &r->at->v.audio, &r->at->v.lanes, &r->at->v.image,
 		&r->at->v.tokens, &r->place, &r->audio_norm, &r->image_norm, &r->at->v.x);
 	MAKE_SET(&r->at->s.final, &r->at->v.pos, &r->at->v.x, &r->at->v.sum, &r->at->v.expert_sum, &r->at->v.share,
 		&r->final_norm, &r->at->v.heads, &r->activity, &r->at->v.activity);
-	MAKE_SET(&r->at->s.lanes_out, MATRIX(r->lanes_out), &r->at->v.heads, &r->at->v.lane_heads, &r->at->v.list);
-	MAKE_SET(&r->at->s.vocab, MATRIX(r->embed), &r->at->v.lane_heads, &r->at->v.logits, &r->at->v.list);
+	PRODUCT_SET(&r->at->s.lanes_out, r->lanes_out, &r->at->v.heads, &r->at->v.lane_heads, &r->at->v.list);
+	PRODUCT_SET(&r->at->s.vocab, r->embed, &r->at->v.lane_heads, &r->at->v.logits, &r->at->v.list);
 	MAKE_SET(&r->at->s.argmax, &r->at->v.logits, &r->at->v.best);
 	for (uint32_t l = 0; l < n_layers && result == VK_SUCCESS; l++)
 		result = layer_sets(r, l);

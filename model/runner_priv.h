@@ -120,6 +120,8 @@ struct lvx_place {
 		struct lvx_view best, activity;
 	} v;
 	VkDescriptorPool sets_pool;
+	VkBufferView *texels; /* owned */
+	uint32_t n_texels;
 	struct lvx_layer_sets *sets;
 	struct {
 		VkDescriptorSet audio, lanes_in, image, embed, final, lanes_out, vocab, argmax;

@@ -335,15 +335,17 @@ static enum lvx_status create_device(struct lvx_vk *vk, struct lvx_error *err)
 
 static enum lvx_status create_layouts(struct lvx_vk *vk, struct lvx_error *err)
 {
-	VkDescriptorSetLayoutBinding bindings[LVX_VK_BINDINGS];
-	for (uint32_t i = 0; i < LVX_VK_BINDINGS; i++)
+	VkDescriptorSetLayoutBinding bindings[LVX_VK_BINDINGS + LVX_VK_TEXELS];
+	for (uint32_t i = 0; i < LVX_VK_BINDINGS + LVX_VK_TEXELS; i++)
 		bindings[i] = (VkDescriptorSetLayoutBinding){.binding = i,
-			.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+			.descriptorType = i < LVX_VK_BINDINGS
+						  ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER
+						  : VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
 			.descriptorCount = 1,
 			.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
 	VkDescriptorSetLayoutCreateInfo set = {
 		.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-		.bindingCount = LVX_VK_BINDINGS,
+		.bindingCount = LVX_VK_BINDINGS + LVX_VK_TEXELS,
 		.pBindings = bindings};
 	VkPushConstantRange push = {
 		.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = LVX_VK_PUSH_BYTES};

@@ -12,6 +12,7 @@
 
 enum {
 	LVX_VK_BINDINGS = 12, /* storage buffers of every descriptor set */
+	LVX_VK_TEXELS = 3,    /* texel buffers, behind those */
 	LVX_VK_PUSH_BYTES = 96,
 	LVX_VK_GROUP = 32, /* invocations of a work group */
 	LVX_VK_SPEC_MAX = 8,

@@ -41,7 +41,8 @@ enum lvx_status lvx_vk_buffer_create(struct lvx_vk *vk, struct lvx_vk_buffer *ou
 	VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
 		.size = b.size,
 		.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-			 VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT};
+			 VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT |
+			 (vk->is_cpu ? VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT : 0)};
 	VkResult r = vkCreateBuffer(vk->device, &info, NULL, &b.buffer);
 	if (r != VK_SUCCESS)
 		goto fail;

@@ -15,9 +15,10 @@ layout(constant_id = 2) const uint GROUP = 3;
 layout(constant_id = 3) const uint QP = 1;
 
 layout(set = 0, binding = 0) readonly buffer P { Pos pos[]; };
-layout(set = 0, binding = 1) readonly buffer Q { vec4 q[]; };
-layout(set = 0, binding = 2) readonly buffer K { vec4 k_cache[]; };
-layout(set = 0, binding = 3) readonly buffer V { vec4 v_cache[]; };
+/* as texels: see linear.comp */
+layout(set = 0, binding = 12) uniform samplerBuffer k_cache;
+layout(set = 0, binding = 13) uniform samplerBuffer v_cache;
+layout(set = 0, binding = 14) uniform samplerBuffer q;
 layout(set = 0, binding = 4) writeonly buffer O { vec4 o[]; };
 
 layout(push_constant) uniform Push {
@@ -61,7 +62,7 @@ void main()
 		top[g] = -1e30;
 		sum[g] = 0.0;
 		[[unroll]] for (uint i = 0; i < DV; i++) {
-			qs[g][i] = q[q_at[g] + i * 8 + dim] * scale;
+			qs[g][i] = texelFetch(q, int(q_at[g] + i * 8 + dim)) * scale;
 			acc[g][i] = vec4(0.0);
 		}
 	}
@@ -72,7 +73,7 @@ void main()
 		[[unroll]] for (uint g = 0; g < N; g++)
 			s[g] = 0.0;
 		[[unroll]] for (uint i = 0; i < HD4; i++) {
-			vec4 kv = k_cache[k_at + i * cap + slot];
+			vec4 kv = texelFetch(k_cache, int(k_at + i * cap + slot));
 			[[unroll]] for (uint g = 0; g < N; g++)
 				s[g] += dot(subgroupShuffle(qs[g][i / 8], i % 8), kv);
 		}
@@ -90,7 +91,7 @@ void main()
 			uint from = PER8 > 1 ? j + lane / HD4 : j;
 			uint at = v_at + subgroupShuffle(slot, from) * kv_heads * HD4 + dim;
 			[[unroll]] for (uint i = 0; i < DV; i++) {
-				vec4 v = v_cache[at + i * 8];
+				vec4 v = texelFetch(v_cache, int(at + i * 8));
 				[[unroll]] for (uint g = 0; g < N; g++)
 					acc[g][i] += subgroupShuffle(s[g], from) * v;
 			}

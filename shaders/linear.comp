@@ -9,7 +9,14 @@
  */
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#define TEXELS
 #include "weights.glsl"
+
+/* lavapipe reads storage buffers one invocation and component after another, each with its check of
+ * the bounds; texels it gathers. */
+layout(set = 0, binding = 12) uniform usamplerBuffer w;
+layout(set = 0, binding = 13) uniform samplerBuffer x;
+layout(set = 0, binding = 14) uniform samplerBuffer scales;
 
 layout(constant_id = 3) const uint ROWS = 2;
 
@@ -37,10 +44,10 @@ void main()
 		uvec4 unit[ROWS][UNITS];
 		[[unroll]] for (uint r = 0; r < ROWS; r++)
 			[[unroll]] for (uint u = 0; u < UNITS; u++)
-				unit[r][u] = w[wi[r] + (b * UNITS + u) * 8];
+				unit[r][u] = texelFetch(w, int(wi[r] + (b * UNITS + u) * 8));
 		vec4 xs[NP]; /* 8 invocations load different columns and shuffle */
 		[[unroll]] for (uint p = 0; p < NP; p++)
-			xs[p] = x[xi[p] + b * 8 + col];
+			xs[p] = texelFetch(x, int(xi[p] + b * 8 + col));
 		float sum[ROWS][NP];
 		[[unroll]] for (uint r = 0; r < ROWS; r++)
 			[[unroll]] for (uint p = 0; p < NP; p++)
@@ -62,7 +69,7 @@ void main()
 			}
 		}
 		[[unroll]] for (uint r = 0; r < ROWS; r++) {
-			float scale = DTYPE >= 2 ? uintBitsToFloat(scales[si[r] + b * 8]) : 1.0;
+			float scale = DTYPE >= 2 ? texelFetch(scales, int(si[r] + b * 8)).x : 1.0;
 			[[unroll]] for (uint p = 0; p < NP; p++)
 				acc[r][p] = fma(scale, sum[r][p], acc[r][p]);
 		}

@@ -11,9 +11,11 @@
 layout(constant_id = 1) const uint DTYPE = 0; /* 0 f32, 1 f16, 2 int8, 3 4-bit */
 layout(constant_id = 2) const uint NP = 1;    /* positions of an invocation or work group */
 
+#ifndef TEXELS
 layout(set = 0, binding = 0) readonly buffer W { uvec4 w[]; };
 layout(set = 0, binding = 1) readonly buffer S { uint scales[]; }; /* f32, or pairs of f16 */
 layout(set = 0, binding = 2) readonly buffer X { vec4 x[]; };
+#endif
 layout(set = 0, binding = 3) writeonly buffer Y { float y[]; };
 /* direct: group of each item; grouped: [tiles][4] {group, first, count, 0}, items behind */
 layout(set = 0, binding = 4) readonly buffer L { uint list[]; };

@@ -108,11 +108,18 @@ static double time_product(struct lvx_vk *vk, uint32_t rows, uint32_t cols, uint
 	struct lvx_vk_buffer b[BUFFERS] = {0};
 	struct job j = {.vk = vk, .times = times};
 	VkDescriptorPool pool = VK_NULL_HANDLE;
-	VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, LVX_VK_BINDINGS};
+	const VkDescriptorPoolSize pool_sizes[] = {
+		{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, LVX_VK_BINDINGS},
+		{VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, LVX_VK_TEXELS}};
+	/* as runner_plan.c binds a product on a CPU */
+	static const VkFormat formats[LVX_VK_TEXELS] = {VK_FORMAT_R32G32B32A32_UINT,
+		VK_FORMAT_R32G32B32A32_SFLOAT, VK_FORMAT_R32_SFLOAT};
+	static const int texel_of[LVX_VK_TEXELS] = {0, 2, 1};
+	VkBufferView texels[LVX_VK_TEXELS] = {0};
 	VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
 		.maxSets = 1,
-		.poolSizeCount = 1,
-		.pPoolSizes = &size};
+		.poolSizeCount = 2,
+		.pPoolSizes = pool_sizes};
 	VkDescriptorBufferInfo views[BUFFERS];
 	double s = 0.0;
 	enum lvx_status st = lvx_product_pipeline(vk, &j.pipeline, LVX_FMT_I8, tile, err);
@@ -136,6 +143,22 @@ static double time_product(struct lvx_vk *vk, uint32_t rows, uint32_t cols, uint
 				.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
 				.pBufferInfo = views};
 			vkUpdateDescriptorSets(vk->device, 1, &write, 0, NULL);
+			for (int i = 0; i < LVX_VK_TEXELS && vk->is_cpu; i++) {
+				VkBufferViewCreateInfo view = {
+					.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+					.buffer = b[texel_of[i]].buffer,
+					.format = formats[i],
+					.range = VK_WHOLE_SIZE};
+				VkWriteDescriptorSet texel = {
+					.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+					.dstSet = j.set,
+					.dstBinding = (uint32_t)(LVX_VK_BINDINGS + i),
+					.descriptorCount = 1,
+					.descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
+					.pTexelBufferView = &texels[i]};
+				if (vkCreateBufferView(vk->device, &view, NULL, &texels[i]) == VK_SUCCESS)
+					vkUpdateDescriptorSets(vk->device, 1, &texel, 0, NULL);
+			}
 			j.push = (struct lvx_push_product){.blocks = cols / 32,
 				.rows = rows,
 				.n_items = n,
@@ -149,6 +172,8 @@ static double time_product(struct lvx_vk *vk, uint32_t rows, uint32_t cols, uint
 	}
 	vkDestroyDescriptorPool(vk->device, pool, NULL);
 	vkDestroyPipeline(vk->device, j.pipeline, NULL);
+	for (int i = 0; i < LVX_VK_TEXELS; i++)
+		vkDestroyBufferView(vk->device, texels[i], NULL);
 	for (int i = 0; i < BUFFERS; i++)
 		lvx_vk_buffer_destroy(vk, &b[i]);
 	return s;

@@ -44,6 +44,7 @@ enum {
 enum {
 	CAP_SHADER = 1,
 	CAP_FLOAT16 = 9,
+	CAP_SAMPLED_BUFFER = 46,
 	CAP_SUBGROUP = 61, /* basic */
 	CAP_SUBGROUP_ARITHMETIC = 63,
 	CAP_SUBGROUP_SHUFFLE = 65,
@@ -67,6 +68,7 @@ static bool allowed(const struct lvx_vk_features *f, uint32_t capability)
 {
 	switch (capability) {
 	case CAP_SHADER:
+	case CAP_SAMPLED_BUFFER:
 	case CAP_SUBGROUP:
 	case CAP_SUBGROUP_ARITHMETIC:
 	case CAP_SUBGROUP_SHUFFLE:
