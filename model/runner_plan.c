@@ -23,7 +23,7 @@
 enum { ALIGN = 256 };
 /* Of the attention: keys of a chunk, bytes of their scores, queries of a work group. */
 enum { CHUNK_MAX = 512, SCORES_MAX = 12288, QUERIES_MAX = 4, N_MAX = 16 };
-enum { CPU_GROUP = 8, CPU_TILE_ROWS = 4, MATVEC_GROUP = 128, MATMUL_GROUP = 256, MATMUL_SHARED = 40960, SORT_GROUP = 256 };
+enum { CPU_GROUP = 8, MATVEC_GROUP = 128, MATMUL_GROUP = 256, MATMUL_SHARED = 40960, SORT_GROUP = 256 };
 
 const uint32_t lvx_tile_positions[LVX_TILES] = {1, 4, 8, 32, 64, 128};
 
@@ -194,7 +194,7 @@ enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lv
 	uint32_t t, struct lvx_error *err)
 {
 	uint32_t np = lvx_tile_positions[t];
-	uint32_t cpu[] = {CPU_GROUP, f, np, CPU_TILE_ROWS};
+	uint32_t cpu[] = {CPU_GROUP, f, np, lvx_cpu_tile_rows(t)};
 	uint32_t few[] = {MATVEC_GROUP, f, np, MATVEC_GROUP, true};
 	/* 32 positions leave room in shared memory for more columns at a time */
 	uint32_t shared = vk->limits.maxComputeSharedMemorySize;

@@ -199,6 +199,11 @@ struct lvx_runner {
 
 /* Positions that a work group of a product takes. */
 extern const uint32_t lvx_tile_positions[LVX_TILES];
+/* Rows of an invocation on a CPU, in a work group of 8: as many as its registers hold. */
+static inline uint32_t lvx_cpu_tile_rows(uint32_t tile)
+{
+	return tile == 0 ? 8 : 4;
+}
 
 /* weights.glsl's push constants. */
 struct lvx_push_product {

@@ -13,7 +13,6 @@ enum {
 	MODE_PLAIN = 0,
 	MODE_DIRECT = 1,
 	MODE_GROUPED = 2,
-	CPU_ROWS = 32,
 	MATVEC_ROWS = 16,
 	MATMUL_ROWS = 64,
 	BUSY_GROUPS = 128, /* work groups of a matmul */
@@ -71,7 +70,7 @@ static void barrier(struct recorder *c)
 
 uint32_t lvx_product_groups(const struct lvx_vk *vk, uint32_t rows, uint32_t tile)
 {
-	uint32_t per = vk->is_cpu ? CPU_ROWS : tile <= LVX_TILE_FEW ? MATVEC_ROWS : MATMUL_ROWS;
+	uint32_t per = vk->is_cpu ? 8 * lvx_cpu_tile_rows(tile) : tile <= LVX_TILE_FEW ? MATVEC_ROWS : MATMUL_ROWS;
 	return (rows + per - 1) / per;
 }
 
