@@ -424,18 +424,28 @@ enum lvx_status lvx_patch_parse(uint32_t *lanes, const struct lvx_model_info *mo
 	return st;
 }
 
+/* Bytes of the space at p, 0: there is none. That of Chinese and Japanese, and one that does not
+ * break, are spaces too. */
+static size_t space_at(const char *p)
+{
+	if (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')
+		return 1;
+	return strncmp(p, "\xe3\x80\x80", 3) == 0 ? 3 : strncmp(p, "\xc2\xa0", 2) == 0 ? 2 : 0;
+}
+
 /* Words with one space between them; the rest of what ASCII controls is refused. */
 static enum lvx_status tidy_line(char *text, struct lvx_error *err)
 {
 	char *to = text;
-	for (const char *p = text; *p; p++) {
-		bool space = *p == ' ' || *p == '\n' || *p == '\r' || *p == '\t';
+	for (const char *p = text; *p;) {
+		size_t space = space_at(p);
 		if (!space && ((unsigned char)*p < ' ' || *p == 0x7f))
 			return lvx_fail(err, LVX_EINVAL, "%s: 'text' has a control character", where);
 		if (!space)
 			*to++ = *p;
 		else if (to > text && to[-1] != ' ')
 			*to++ = ' ';
+		p += space ? space : 1;
 	}
 	if (to > text && to[-1] == ' ')
 		to--;

@@ -71,6 +71,38 @@ async def test_correct(exe):
         assert said([formats["jsonl"]]) == want, said([formats["jsonl"]])
 
 
+async def test_chinese(exe):
+    """a line in Chinese: a character is a word, with the line's time shared out; no spaces come into the files"""
+    text = "\u665a\u4e0a\u597d\uff0c\u6839\u7279\u3002"
+    with folder() as d:
+        with Daemon(exe, f"a={wav(d + '/a.wav', 8)}", "--pace", "clock", "--lanes", "caption", "--record", d + "/rec",
+                    "--record-formats", "vtt,jsonl", "--record-hold", "30") as daemon:
+            async with daemon.connect() as s:
+                await s.ask(type="subscribe", stream="a", **{"from": "start"})
+                events = await gather(s, 2)
+                for n, said_so in (0, "\u3000" + text + "\u3000Lumivox\u5728"), (1, text + "\u597d"):
+                    first, last = line(events, n)
+                    status, body = daemon.http("POST", "/api/streams/a/corrections", {
+                        "epoch": events[-1]["epoch"], "from_seq": first, "to_seq": last, "text": said_so})
+                    assert status == 201, body
+                    e = await s.get()
+                    while e["type"] != "correction":
+                        e = await s.get()
+                    was = [w for x in events if x["type"] == "text" and x["segment"] == n for w in x["words"]]
+                    words = [w["text"] for w in e["words"]]
+                    assert words == [*text, *(["Lumivox", "\u5728"] if n == 0 else ["\u597d"])], words
+                    times = [t for w in e["words"] for t in (w["start_us"], w["end_us"])]
+                    assert times == sorted(times) and (times[0], times[-1]) == (was[0]["start_us"], was[-1]["end_us"]), times
+                    if n == 1:  # as many words as before: word for word
+                        assert times == [t for w in was for t in (w["start_us"], w["end_us"])]
+                await s.until("end")
+            daemon.wait_for("a", lambda i: i.get("end_reason"))
+        (formats,) = files(d + "/rec").values()
+        for form in "vtt", "jsonl":
+            cues = "".join(cue[2].replace("\n", "") for cue in formats[form])
+            assert cues.startswith(text + "Lumivox \u5728" + text + "\u597d"), cues
+
+
 async def test_too_late(exe):
     """a line that has left stays as it is, which the log tells; an empty correction takes a line away"""
     with folder() as d:
@@ -141,4 +173,4 @@ def test_levels(exe):
 
 
 if __name__ == "__main__":
-    main([test_correct, test_too_late, test_who, test_levels])
+    main([test_correct, test_chinese, test_too_late, test_who, test_levels])

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "daemon/auth.h"
 #include "daemon/json_out.h"
 #include "daemon/messages.h"
@@ -148,6 +149,57 @@ static void test_bodies(void **state)
 	for (size_t i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
 		lvx_uri_scheme(uris[i][0], scheme);
 		assert_string_equal(scheme, uris[i][1]);
+	}
+}
+
+/* Another wording for a line: its words, one space between them, whatever kind of space it was. */
+static void test_corrections(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *given, *text;
+		int n_words;
+	} cases[] = {
+		{" Good\n evening,\\t Ghent. ", "Good evening, Ghent.", 3},
+		/* Chinese: a character is a word, and so is its punctuation. */
+		{"\u665a\u4e0a\u597d\uff0c\u6839\u7279\u3002", "\u665a\u4e0a\u597d\uff0c\u6839\u7279\u3002", 7},
+		{"\u3000\u665a\u4e0a\u3000\u3000\u597d\u00a0Lumivox 2\u3000", "\u665a\u4e0a \u597d Lumivox 2", 5},
+		{"Lumivox\u5728 2026\u5e74\u201c\u4e0a\u7ebf\u201d", "Lumivox\u5728 2026\u5e74\u201c\u4e0a\u7ebf\u201d", 8},
+		/* Beyond 16 bits, as the escapes of JSON too. */
+		{"\U00020000\\ud840\\udc01", "\U00020000\U00020001", 2},
+		{"\u3000 \u3000", "", 0},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct lvx_hub_correction c;
+		struct lvx_error err = {0};
+		char body[400], *text = NULL;
+		int n = snprintf(body, sizeof(body),
+			"{\"epoch\":9007199254740991,\"from_seq\":2,\"to_seq\":3,\"text\":\"%s\"}", cases[i].given);
+		for (char *p = body; *p; p++)
+			*p = *p == '\n' ? ' ' : *p; /* JSON has no bare line ends in strings */
+		if (lvx_correction_parse(&c, &text, body, (size_t)n, &err) != LVX_OK)
+			fail_msg("%s", err.msg);
+		assert_string_equal(c.text, cases[i].text);
+		assert_ptr_equal(c.text, text);
+		assert_true(c.epoch == 9007199254740991 && c.from_seq == 2 && c.to_seq == 3);
+		int words = 0;
+		for (const char *p = c.text; *p; words++) {
+			p += strspn(p, " ");
+			p += lvx_utf8_word(p);
+		}
+		assert_int_equal(words, cases[i].n_words);
+		free(text);
+	}
+	/* Half a character, and half a surrogate pair, are none. */
+	static const char *const broken[] = {"\xe6\x99", "\\ud840", "\xed\xa0\x80", "a\\u0000b"};
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		struct lvx_hub_correction c;
+		struct lvx_error err = {0};
+		char body[200], *text = NULL;
+		int n = snprintf(body, sizeof(body), "{\"epoch\":1,\"from_seq\":2,\"to_seq\":3,\"text\":\"%s\"}",
+			broken[i]);
+		assert_int_equal(lvx_correction_parse(&c, &text, body, (size_t)n, &err), LVX_EINVAL);
+		assert_null(text);
 	}
 }
 
@@ -289,6 +341,7 @@ int main(void)
 		cmocka_unit_test(test_subscribe),
 		cmocka_unit_test(test_push),
 		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_corrections),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_sources),

@@ -31,7 +31,7 @@ def read(path):
     if path.endswith(".jsonl"):
         lines = [json.loads(line) for line in text.splitlines()]
         for e in lines:
-            assert e["text"].split() == [w["text"] for w in e["words"]], e
+            assert "".join(e["text"].split()) == "".join(w["text"] for w in e["words"]), e
         return [(e["start_us"] / 1e6, e["end_us"] / 1e6, e["text"]) for e in lines]
     if path.endswith(".ttml"):
         root = ET.fromstring(text)
