@@ -93,6 +93,7 @@ void lvx_hub_unref(struct lvx_hub_stream *s)
 	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	lvx_hub_log_free(s);
+	lvx_hub_sound_free(s);
 	lvx_units_unref(s->units);
 	/* They were copied by new_stream, so casting const away is ours to do. */
 	free((char *)(uintptr_t)s->spec.uri);
@@ -223,7 +224,8 @@ static enum lvx_status complete(
 		if (spec->translate_to)
 			spec->lanes |= translation;
 	}
-	if (described && seen >= 0)
+	spec->described = described && seen >= 0;
+	if (spec->described)
 		spec->lanes |= 1u << seen;
 	/* Translation is wanted, but into what? */
 	if ((spec->lanes & translation) && !spec->translate_to)

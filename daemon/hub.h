@@ -35,6 +35,7 @@ enum lvx_hub_event_kind {
 	LVX_HUB_GAP,
 	LVX_HUB_CORRECTION,
 	LVX_HUB_OUTPUT,
+	LVX_HUB_SOUND, /* a binary message; not in the log: daemon/hub_sound.h */
 	LVX_HUB_DEAD_AIR,
 	LVX_HUB_END,
 };

@@ -3,7 +3,7 @@
 #ifndef LVX_DAEMON_HUB_PRIV_H
 #define LVX_DAEMON_HUB_PRIV_H
 
-#include "daemon/hub.h"
+#include "daemon/hub_sound.h"
 #include "daemon/text.h"
 
 #include <pthread.h>
@@ -103,6 +103,11 @@ struct lvx_hub_stream {
 	uint64_t latency_count[LVX_LATENCY_BUCKETS + 1];
 	double latency_sum_s;
 	struct lvx_stream_stats last_stats; /* of the closed stream */
+	struct {
+		struct lvx_hub_event *kept[LVX_SOUND_KEPT]; /* by number modulo */
+		uint64_t next;
+		uint32_t listeners;
+	} sounds[LVX_SOUNDS];
 	struct lvx_text scratch;
 };
 
@@ -139,5 +144,7 @@ void lvx_hub_log_output(
 	struct lvx_hub_stream *s, const char *output, bool well, const char *msg);
 void lvx_hub_log_dead_air(struct lvx_hub_stream *s, bool over, int64_t silent_us);
 void lvx_hub_log_free(struct lvx_hub_stream *s);
+/* hub_sound.c */
+void lvx_hub_sound_free(struct lvx_hub_stream *s);
 
 #endif

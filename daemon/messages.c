@@ -238,11 +238,26 @@ static enum lvx_status read_from(struct lvx_request *r, struct lvx_error *err)
 		where);
 }
 
+static enum lvx_status read_sound(struct lvx_request *r, struct lvx_error *err)
+{
+	const char *name = NULL;
+	enum lvx_status st = read_string(&name, r->root, "sound", false, 11, err);
+	if (st != LVX_OK || !name)
+		return st;
+	for (int i = LVX_SOUND_MIX; i < LVX_SOUNDS; i++) {
+		if (strcmp(name, lvx_hub_sound_name((enum lvx_hub_sound)i)) == 0)
+			r->sound = (enum lvx_hub_sound)i;
+	}
+	if (r->sound == LVX_SOUND_NONE)
+		return lvx_fail(err, LVX_EINVAL, "%s: 'sound' must be \"mix\" or \"voice\"", where);
+	return LVX_OK;
+}
+
 static enum lvx_status read_subscribe(
 	struct lvx_request *r, const struct lvx_model_info *model, struct lvx_error *err)
 {
 	static const char *const keys[] = {
-		"type", "ref", "stream", "lanes", "translate_to", "from", "activity", NULL};
+		"type", "ref", "stream", "lanes", "translate_to", "from", "activity", "sound", NULL};
 	enum lvx_status st = lvx_json_known_keys(r->root, where, keys, err);
 	if (st == LVX_OK)
 		st = read_id(&r->stream, r->root, "stream", true, err);
@@ -254,6 +269,8 @@ static enum lvx_status read_subscribe(
 		st = lvx_model_info_check_languages(model, where, NULL, r->translate_to, err);
 	if (st == LVX_OK)
 		st = lvx_json_bool(r->root, where, "activity", false, &r->activity, err);
+	if (st == LVX_OK)
+		st = read_sound(r, err);
 	return st == LVX_OK ? read_from(r, err) : st;
 }
 

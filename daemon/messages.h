@@ -7,7 +7,7 @@
 #define LVX_DAEMON_MESSAGES_H
 
 #include "base/json.h"
-#include "daemon/hub.h"
+#include "daemon/hub_sound.h"
 
 enum { LVX_MESSAGE_BYTES_MAX = 65536 };
 
@@ -48,6 +48,7 @@ struct lvx_request {
 	uint32_t lanes; /* 0: all */
 	const char *translate_to; /* or NULL */
 	bool activity;
+	enum lvx_hub_sound sound;
 	enum lvx_from from;
 	uint64_t last; /* LAST */
 	int64_t epoch; /* KEY */

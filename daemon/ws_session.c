@@ -31,6 +31,8 @@ enum {
 struct subscription {
 	struct lvx_hub_stream *stream; /* referenced, and counted as a reader */
 	struct lvx_hub_reader reader;
+	enum lvx_hub_sound sound;
+	uint64_t next_sound; /* the packet that is wanted next */
 };
 
 struct reply {
@@ -185,6 +187,8 @@ static void send_hello(struct lvx_ws_session *s)
 static void remove_subscription(struct lvx_ws_session *s, size_t i)
 {
 	lvx_hub_unwatch(s->subs[i].stream, &s->subs[i].reader);
+	if (s->subs[i].sound != LVX_SOUND_NONE)
+		lvx_hub_unlisten(s->subs[i].stream, s->subs[i].sound);
 	lvx_hub_unref(s->subs[i].stream);
 	s->subs[i] = s->subs[--s->n_subs];
 }
@@ -279,13 +283,23 @@ static void subscribe(struct lvx_ws_session *s, const struct lvx_request *r)
 		send_error(s, r->ref, lvx_api_code_of(st), "%s", err.msg);
 		goto refused;
 	}
+	uint64_t next_sound = 0;
+	if (r->sound != LVX_SOUND_NONE) {
+		st = lvx_hub_listen(stream, r->sound, &next_sound, &err);
+		if (st != LVX_OK) {
+			send_error(s, r->ref, lvx_api_code_of(st), "%s", err.msg);
+			lvx_hub_unwatch(stream, &reader);
+			goto refused;
+		}
+	}
 	if (i < s->n_subs)
 		remove_subscription(s, i);
 	struct subscription *more = realloc(s->subs, (s->n_subs + 1) * sizeof(*more));
 	if (!more)
 		abort();
 	s->subs = more;
-	s->subs[s->n_subs++] = (struct subscription){.stream = stream, .reader = reader};
+	s->subs[s->n_subs++] = (struct subscription){
+		.stream = stream, .reader = reader, .sound = r->sound, .next_sound = next_sound};
 
 	struct lvx_hub_info info;
 	lvx_hub_get_info(stream, &info);
@@ -297,6 +311,8 @@ static void subscribe(struct lvx_ws_session *s, const struct lvx_request *r)
 		",\"next_seq\":%" PRIu64 ",\"lanes\":",
 		info.id, info.epoch, info.oldest_seq, info.next_seq);
 	add_lanes(&t, model, &info, &reader);
+	lvx_text_printf(&t, ",\"sound\":");
+	lvx_text_json(&t, lvx_hub_sound_name(r->sound));
 	lvx_text_printf(&t, ",\"state\":\"%s\",\"info\":", info.state);
 	lvx_json_out_info(&t, model, &info);
 	lvx_text_printf(&t, "}");
@@ -506,6 +522,11 @@ static struct lvx_hub_event *next_event(struct lvx_ws_session *s)
 			drop_slow(s, "fell out of the history");
 			return NULL;
 		}
+		struct subscription *sub = &s->subs[i];
+		if (st != LVX_OK && sub->sound != LVX_SOUND_NONE) {
+			e = lvx_hub_next_sound(sub->stream, sub->sound, &sub->next_sound);
+			st = e ? LVX_OK : LVX_AGAIN;
+		}
 		if (st != LVX_OK)
 			continue;
 		s->turn = i + 1;
@@ -514,11 +535,12 @@ static struct lvx_hub_event *next_event(struct lvx_ws_session *s)
 	return NULL;
 }
 
-/* The head of an unmasked text frame, RFC 6455 section 5.2; its length. */
-static size_t frame_head(uint8_t head[10], size_t len)
+/* The head of an unmasked text or binary frame, RFC 6455 section 5.2; its length. */
+static size_t frame_head(uint8_t head[10], const struct lvx_hub_event *e)
 {
+	size_t len = e->len;
 	size_t n = len < 126 ? 0 : len < 65536 ? 2 : 8;
-	head[0] = 0x81;
+	head[0] = e->kind == LVX_HUB_SOUND ? 0x82 : 0x81;
 	head[1] = n == 0 ? (uint8_t)len : n == 2 ? 126 : 127;
 	for (size_t i = 0; i < n; i++)
 		head[2 + i] = (uint8_t)((uint64_t)len >> 8 * (n - 1 - i));
@@ -528,8 +550,8 @@ static size_t frame_head(uint8_t head[10], size_t len)
 static int write_alone(struct lvx_ws_session *s, struct lvx_hub_event *e)
 {
 	/* In place: lws puts its frame head into the headroom, which is this thread's. */
-	int n = lws_write(
-		s->wsi, (unsigned char *)e->data + LVX_EVENT_HEADROOM, e->len, LWS_WRITE_TEXT);
+	int n = lws_write(s->wsi, (unsigned char *)e->data + LVX_EVENT_HEADROOM, e->len,
+		e->kind == LVX_HUB_SOUND ? LWS_WRITE_BINARY : LWS_WRITE_TEXT);
 	lvx_hub_event_unref(e);
 	return n < 0 ? -1 : 1;
 }
@@ -548,7 +570,7 @@ static int write_events(struct lvx_ws_session *s)
 		return (e = next_event(s)) ? write_alone(s, e) : 0;
 	while (!large && (e = next_event(s))) {
 		uint8_t head[10];
-		size_t n = frame_head(head, e->len);
+		size_t n = frame_head(head, e);
 		if (LVX_OUT_BYTES - used < n + e->len) {
 			large = e; /* no room: by itself, after the others */
 			break;
@@ -571,7 +593,10 @@ static bool has_work(struct lvx_ws_session *s)
 	for (size_t i = 0; i < s->n_subs; i++) {
 		uint64_t oldest, next;
 		lvx_hub_range(s->subs[i].stream, &oldest, &next);
-		if (s->subs[i].reader.next < next)
+		const struct subscription *sub = &s->subs[i];
+		if (sub->reader.next < next ||
+			(sub->sound != LVX_SOUND_NONE &&
+				lvx_hub_has_sound(sub->stream, sub->sound, sub->next_sound)))
 			return true;
 	}
 	return s->push && lvx_hub_has_ended(s->push);

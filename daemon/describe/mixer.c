@@ -85,17 +85,20 @@ static double depth(const struct lvx_mixer *m, int64_t at)
 	return most;
 }
 
-static float voice_at(const struct lvx_mixer *m, int64_t at)
+/* True: a clip is there, and *v is its sample. */
+static bool voice_at(const struct lvx_mixer *m, int64_t at, float *v)
 {
+	*v = 0;
 	for (size_t i = 0; i < m->n; i++) {
 		const struct placed *p = &m->placed[i];
 		int64_t k = at - p->at, n = (int64_t)p->clip->n;
 		if (k < 0 || k >= n)
 			continue;
 		int64_t edge = k < n - 1 - k ? k : n - 1 - k;
-		return p->gain * p->clip->pcm[k] * (edge < EDGE ? (float)edge / EDGE : 1);
+		*v = p->gain * p->clip->pcm[k] * (edge < EDGE ? (float)edge / EDGE : 1);
+		return true;
 	}
-	return 0;
+	return false;
 }
 
 static float bend(float x)
@@ -121,8 +124,8 @@ bool lvx_mixer_mix(struct lvx_mixer *m, float *programme, float *voice, size_t n
 		if (d == 0)
 			continue;
 		float gain = (float)pow(10, -m->duck_db * d / 20);
-		float v = voice_at(m, at + (int64_t)i);
-		heard = heard || v != 0;
+		float v;
+		heard = voice_at(m, at + (int64_t)i, &v) || heard;
 		for (size_t c = 0; c < 2; c++) {
 			float sum = programme[2 * i + c] * gain + v;
 			programme[2 * i + c] = sum + (float)d * (bend(sum) - sum);

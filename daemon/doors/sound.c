@@ -336,6 +336,7 @@ static void tell(
 	case LVX_HUB_STATE:
 	case LVX_HUB_CORRECTION: /* these protocols know of none of them */
 	case LVX_HUB_OUTPUT:
+	case LVX_HUB_SOUND:
 	case LVX_HUB_DEAD_AIR:
 		break;
 	}

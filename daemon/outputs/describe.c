@@ -10,6 +10,7 @@
 #include "daemon/describe/sound.h"
 #include "daemon/describe/speech.h"
 #include "daemon/describe/voice.h"
+#include "daemon/outputs/listeners.h"
 #include "daemon/text.h"
 
 #include <inttypes.h>
@@ -47,6 +48,7 @@ struct describe {
 	struct lvx_hearing *hearing;
 	struct lvx_sound_in *in;
 	struct lvx_sound_out *out;
+	struct lvx_listeners *listeners;
 	int lane;     /* of the descriptions */
 	bool wanted;  /* the stream has ever made them */
 	int from, to; /* tracks: the programme's sound, and ours; -1: none yet */
@@ -65,7 +67,8 @@ struct describe {
 	size_t n_queue, queue_cap;
 
 	/* Sound that is not mixed yet: samples begin..end of the timeline, in a ring. */
-	float *pcm; /* [cap, 2] */
+	float *pcm;            /* [cap, 2] */
+	float alone[2 * STEP]; /* the voice */
 	int64_t cap, begin, end;
 	int64_t latest_off; /* of the times in this window, from where they should be */
 	int n_in_window;
@@ -321,6 +324,7 @@ static void on_mixed(void *user, const struct lvx_unit *unit)
 /* What is before `to` leaves. */
 static void mix_to(struct describe *d, int64_t to)
 {
+	struct lvx_error err = {0};
 	to = to < d->end ? to : d->end;
 	while (d->begin < to) {
 		plan(d);
@@ -328,8 +332,11 @@ static void mix_to(struct describe *d, int64_t to)
 		int64_t at = d->begin % d->cap;
 		n = n < d->cap - at ? n : d->cap - at;
 		float *pcm = d->pcm + 2 * at;
-		lvx_mixer_mix(d->mixer, pcm, NULL, (size_t)n, d->begin);
+		bool voiced = lvx_mixer_mix(d->mixer, pcm, d->alone, (size_t)n, d->begin);
 		lvx_sound_out_put(d->out, pcm, (size_t)n, d->begin);
+		if (lvx_listeners_put(d->listeners, pcm, d->alone, (size_t)n, d->begin, voiced,
+			    &err) != LVX_OK)
+			lvx_outlet_trouble(d->host, "for viewers: %s", err.msg);
 		d->begin += n;
 	}
 }
@@ -377,6 +384,7 @@ static void on_pcm(void *user, const float *pcm, size_t n, int64_t pts_us)
 	if (d->end == 0 || off > FILLED || off < -FILLED) {
 		mix_to(d, d->end);
 		lvx_sound_out_flush(d->out);
+		lvx_listeners_flush(d->listeners);
 		d->begin = d->end = at;
 		d->n_in_window = 0;
 	} else if (off > JITTER) {
@@ -487,9 +495,11 @@ static void on_end(void *self)
 	d->heard_us = FOR_EVER_US;
 	advance(d, FOR_EVER_US);
 	lvx_sound_out_flush(d->out);
-	lvx_log_info("stream %s: describe: %" PRIu64 " descriptions were spoken, %" PRIu64
-		     " were not",
-		d->id, d->n_spoken, d->n_dropped + lvx_plan_pending(d->plan));
+	lvx_listeners_flush(d->listeners);
+	if (d->to >= 0)
+		lvx_log_info("stream %s: describe: %" PRIu64 " descriptions were spoken, %" PRIu64
+			     " were not",
+			d->id, d->n_spoken, d->n_dropped + lvx_plan_pending(d->plan));
 }
 
 static void destroy(void *self)
@@ -505,6 +515,7 @@ static void destroy(void *self)
 	free(d->queue);
 	lvx_sound_in_destroy(d->in);
 	lvx_sound_out_destroy(d->out);
+	lvx_listeners_destroy(d->listeners);
 	lvx_hearing_destroy(d->hearing);
 	lvx_mixer_destroy(d->mixer);
 	lvx_plan_destroy(d->plan);
@@ -541,6 +552,7 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 		.duck_db = s->describe_duck_db >= 0 ? s->describe_duck_db : LVX_DESCRIBE_DUCK_DB,
 		.ramp_us = RAMP_US});
 	d->in = lvx_sound_in_create(on_pcm, d);
+	d->listeners = lvx_listeners_create(stream);
 	d->cap = sample_of(d->delay_us) + SLACK;
 	d->pcm = malloc(2 * (size_t)d->cap * sizeof(float));
 	enum lvx_status st = level_of(s, &d->level_lufs, err);

@@ -61,6 +61,13 @@ static void test_subscribe(void **state)
 	lvx_request_finish(&r);
 
 	/* The ref is known even where the rest is wrong. */
+	assert_int_equal(parse(&r, "{\"type\":\"subscribe\",\"stream\":\"a\",\"sound\":\"voice\"}", &err),
+		LVX_OK);
+	assert_int_equal(r.sound, LVX_SOUND_VOICE);
+	lvx_request_finish(&r);
+	assert_int_equal(parse(&r, "{\"type\":\"subscribe\",\"stream\":\"a\",\"sound\":\"loud\"}", &err),
+		LVX_EINVAL);
+	lvx_request_finish(&r);
 	assert_int_equal(parse(&r, "{\"ref\":\"x\",\"type\":\"subscribe\"}", &err), LVX_EINVAL);
 	assert_string_equal(json_string_value(r.ref), "x");
 	assert_string_equal(err.msg, "message: key 'stream' is missing");

@@ -6,8 +6,12 @@ as its text, so that it can be told from the programme, a tone of 7 kHz, which n
 argv: EXE [NAME...]
 """
 import asyncio
+import ctypes
+import ctypes.util
+import json
 import os
 import re
+import struct
 import subprocess
 import sys
 
@@ -201,6 +205,90 @@ def test_live(exe):
         check_mix(pcm(tmp + "/o.ts", 0), pcm(tmp + "/o.ts", 1), said, 0.5, 15)
 
 
+class Opus:
+    """The messages of one kind of sound, decoded by libopus: samples by their place on the timeline."""
+
+    def __init__(self):
+        self.lib = ctypes.CDLL(ctypes.util.find_library("opus"))
+        self.lib.opus_decoder_create.restype = ctypes.c_void_p
+        self.decoder = None
+        self.pieces, self.heads = [], []
+
+    def put(self, message):
+        kind, begins, zero, duration, epoch, pts = struct.unpack("<BBHIqq", message[:24])
+        assert zero == 0 and begins in (0, 1) and 0 < duration <= 60001, (zero, begins, duration)
+        self.heads.append((kind, begins, epoch, pts))
+        if begins:
+            self.decoder = ctypes.c_void_p(self.lib.opus_decoder_create(RATE, 2, None))
+        out = (ctypes.c_float * 2 * 5760)()
+        n = self.lib.opus_decode_float(self.decoder, message[24:], len(message) - 24, out, 5760, 0)
+        assert n == 2880, n
+        self.pieces.append((pts, np.ctypeslib.as_array(out)[:n, 0].copy()))
+
+    def pcm(self, seconds):
+        x = np.zeros(int(seconds * RATE), np.float32)
+        for pts, piece in self.pieces:
+            at = round(pts * RATE / 1e6)
+            piece = piece[max(0, -at):]
+            at = max(0, at)
+            x[at:at + len(piece)] = piece[:len(x) - at]
+        return x
+
+
+def test_viewers(exe):
+    """Opus over WebSocket: the mix, and the voice alone, each on the timeline of the captions"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", seconds=16)
+        env = {"LVX_FAKE_SCRIPT": write_script(tmp + "/script", SCRIPT[:3])}
+        with Daemon(exe, "--describe", "--describe-voice", write_voice(tmp), f"x={source}", lanes=LANES, env=env) as d:
+            async def listen(sound):
+                got, texts = Opus(), []
+                async with d.connect() as ws:
+                    answer = await ws.ask(type="subscribe", stream="x", sound=sound)
+                    assert answer["type"] == "subscribed" and answer["sound"] == sound, answer
+                    while not texts or texts[-1]["type"] != "end":
+                        message = await asyncio.wait_for(ws.ws.recv(), PATIENCE)
+                        if isinstance(message, bytes):
+                            got.put(message)
+                        else:
+                            texts.append(json.loads(message))
+                    try:  # what was mixed at the very end
+                        while True:
+                            got.put(await asyncio.wait_for(ws.ws.recv(), 1))
+                    except asyncio.TimeoutError:
+                        pass
+                return answer["epoch"], got
+
+            async def refused():
+                async with d.connect() as ws:
+                    assert (await ws.ask(type="subscribe", stream="x", sound="loud"))["code"] == "invalid"
+                    other = await ws.ask(type="push", stream="y", format="s16le", sample_rate=16000, channels=1, lanes=["caption"])
+                    assert other["type"] == "pushing"
+                    error = await ws.ask(type="subscribe", stream="y", sound="mix")
+                    assert error["code"] == "invalid" and "is not described" in error["message"], error
+                    assert (await ws.ask(type="subscribe", stream="y"))["sound"] is None
+
+            async def all_of_them():
+                return (await asyncio.gather(listen("mix"), listen("voice"), refused()))[:2]
+            (epoch, mix), (_, voice) = asyncio.run(all_of_them())
+            said = [(float(a), float(b), 0, "") for a, b in
+                    re.findall(r"describe: ([\d.]+) to ([\d.]+) s, seen", d.stderr())]
+        assert len(said) == 1, said
+        a, b, *_ = said[0]
+        assert {h[0] for h in mix.heads} == {1} and {h[0] for h in voice.heads} == {2}
+        assert {h[2] for h in mix.heads + voice.heads} == {epoch}
+        assert [h[1] for h in mix.heads] == [1] + [0] * (len(mix.heads) - 1) and voice.heads[0][1] == 1
+        for one in (mix, voice):
+            assert all(abs(y[3] - x[3] - 60000) <= 1 for x, y in zip(one.heads, one.heads[1:]))
+        # Who comes in the middle hears from there on; the voice is sent only while it speaks.
+        begin = mix.heads[0][3] / 1e6
+        assert len(voice.heads) * 0.06 < b - a + 0.3, (len(voice.heads), a, b)
+        x, v = mix.pcm(17), voice.pcm(17)
+        check_mix(pcm(source, 0), x, said, max(begin + 0.2, 0.2), 15)
+        assert level(v, 3000, a + 0.05, b - 0.05) > 0.05 and level(v, HZ, a + 0.05, b - 0.05) < 0.001
+        assert abs(db(level(v, 3000, a + 0.05, b - 0.05), level(x, 3000, a + 0.05, b - 0.05))) < 1
+
+
 def test_bad_voices(exe):
     """voices that crash, hang, flood and write rubbish: it is told, and the programme goes on"""
     with folder() as tmp:
@@ -258,5 +346,5 @@ def test_refused_settings(exe):
         assert p.returncode == 2 and want in p.stderr, (args, p.returncode, p.stderr)
 
 
-harness.main([test_track, test_opus_source, test_hls, test_live, test_bad_voices, test_nothing_to_say, test_stops_at_once,
+harness.main([test_track, test_opus_source, test_hls, test_live, test_viewers, test_bad_voices, test_nothing_to_say, test_stops_at_once,
               test_refused_settings])
