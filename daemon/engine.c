@@ -19,6 +19,7 @@ enum { DEVICES_MAX = 16 };
 
 struct lvx_engine {
 	struct lvx_model *model; /* read-only once loaded */
+	struct lvx_trace *trace; /* or NULL */
 	struct lvx_worker *workers[DEVICES_MAX];
 	uint32_t n_workers;
 	uint32_t n_rows;
@@ -108,7 +109,9 @@ static enum lvx_status start(
 		/* Further rows follow theirs: a device has room for more than its share. */
 		struct lvx_worker_params p = {.model = e->model,
 			.device = devices->devices[i],
-			.n_rows = 2 * share < e->n_rows ? 2 * share : e->n_rows};
+			.n_rows = 2 * share < e->n_rows ? 2 * share : e->n_rows,
+			.trace = e->trace,
+			.number = i};
 		st = lvx_worker_create(&e->workers[i], &p, err);
 		e->n_workers += st == LVX_OK;
 	}
@@ -128,6 +131,8 @@ enum lvx_status lvx_engine_create(
 	e->n_rows = params->n_rows;
 	e->start_us = lvx_now_us();
 	enum lvx_status st = lvx_model_load(&e->model, params->model_dir, err);
+	if (st == LVX_OK && params->trace)
+		st = lvx_trace_open(&e->trace, params->trace, err);
 	if (st == LVX_OK)
 		st = choose(&devices, params, err);
 	if (st == LVX_OK)
@@ -147,6 +152,7 @@ void lvx_engine_destroy(struct lvx_engine *e)
 		return;
 	for (uint32_t i = 0; i < e->n_workers; i++)
 		lvx_worker_destroy(e->workers[i]);
+	lvx_trace_close(e->trace);
 	lvx_model_destroy(e->model);
 	pthread_mutex_destroy(&e->lock);
 	free(e);

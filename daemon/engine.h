@@ -20,7 +20,8 @@ struct lvx_engine_params {
 	 * for each core, unless $LP_NUM_THREADS says how many threads lavapipe is to have.
 	 */
 	const char *device;
-	uint32_t n_rows; /* streams and further languages at once, on all devices together */
+	uint32_t n_rows;   /* streams and further languages at once, on all devices together */
+	const char *trace; /* NULL, or a file to write what the devices do to (trace.h) */
 };
 
 /* Loads the model, opens the devices and starts their threads; returns when they are ready. Call it

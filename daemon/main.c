@@ -244,6 +244,7 @@ static enum lvx_status start(struct daemon *d, struct lvx_error *err)
 	struct lvx_engine_params ep = {
 		.model_dir = s->model ? s->model : model,
 		.device = s->device,
+		.trace = s->trace,
 		.n_rows = (uint32_t)s->rows,
 	};
 	enum lvx_status st = lvx_engine_create(&d->engine, &ep, err);

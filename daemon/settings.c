@@ -32,6 +32,8 @@ const struct lvx_option lvx_options[] = {
 	{"device", FLAG | DAEMON, STRING, D(device), 0, 0, "NAME",
 		"compute device: an index of --list-compute, or a part of its name; several with commas "
 		"between, or all: the streams are spread (the best; of a CPU one for each core)"},
+	{"trace", FLAG | DAEMON, STRING, D(trace), 0, 0, "FILE",
+		"write what the devices do and when, for Chrome's tracing page or Perfetto"},
 	{"rows", FLAG | DAEMON, NUMBER, D(rows), 1, 256, "N", "streams at once (16)"},
 	{"viewer-rows", FLAG | DAEMON, NUMBER, D(viewer_rows), 0, 256, "N",
 		"of these, rows for languages and lanes that viewers ask for (half)"},
@@ -653,7 +655,7 @@ enum lvx_status lvx_settings_load(
 
 void lvx_settings_finish(struct lvx_settings *s)
 {
-	char *owned[] = {s->model, s->device, s->bind, s->token, s->token_file,
+	char *owned[] = {s->model, s->device, s->trace, s->bind, s->token, s->token_file,
 		s->operator_token, s->operator_token_file, s->allow_origin,
 		s->allow_schemes, s->tls_cert, s->tls_key, s->web_root, s->log_level};
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)

@@ -52,7 +52,7 @@ enum lvx_action {
 
 struct lvx_settings {
 	enum lvx_action action;
-	char *model, *device, *bind, *token, *token_file, *allow_origin, *allow_schemes;
+	char *model, *device, *trace, *bind, *token, *token_file, *allow_origin, *allow_schemes;
 	char *operator_token, *operator_token_file; /* NULL: whoever has the token may do all */
 	char *tls_cert, *tls_key, *web_root, *log_level;
 	int rows, viewer_rows, port, history, max_connections; /* after lvx_settings_load never -1 */

@@ -5,7 +5,7 @@
 
 #include "daemon/settings.h"
 
-enum { LVX_STREAMS_MAX = 256, LVX_OPTIONS_MAX = 64 };
+enum { LVX_STREAMS_MAX = 256, LVX_OPTIONS_MAX = 96 };
 
 enum lvx_option_scope {
 	LVX_OPTION_FLAG = 1,   /* on the command line */

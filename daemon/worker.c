@@ -49,6 +49,8 @@ struct lvx_worker {
 	/* Copies of the params; read by the model thread at its start. */
 	char *device;
 	uint32_t n_rows;
+	struct lvx_trace *trace; /* borrowed, or NULL */
+	uint32_t number;
 };
 
 /* ---- model thread ---- */
@@ -134,8 +136,11 @@ static void work(struct lvx_worker *w)
 		if (!failed) {
 			int64_t begin_us = lvx_now_us();
 			enum lvx_status st = lvx_scheduler_tick(w->scheduler, &n_done);
+			int64_t end_us = lvx_now_us();
 			if (n_done > 0)
-				note_tick(w, lvx_now_us() - begin_us);
+				note_tick(w, end_us - begin_us);
+			if (n_done > 0 && w->trace)
+				lvx_trace_tick(w->trace, w->number, begin_us, end_us, n_done);
 			if (st != LVX_OK && st != LVX_AGAIN) {
 				fail_for_good(w, st);
 				failed = true;
@@ -146,12 +151,22 @@ static void work(struct lvx_worker *w)
 	}
 }
 
+static void on_marks(void *user, const struct lvx_runner_mark *marks, uint32_t n, int64_t begin_us)
+{
+	struct lvx_worker *w = user;
+	lvx_trace_batch(w->trace, w->number, begin_us, marks, n);
+}
+
 static void *model_thread(void *arg)
 {
 	struct lvx_worker *w = arg;
 	struct lvx_error err = {0};
-	struct lvx_runner_params rp = {
-		.device = w->device, .n_rows = w->n_rows, .keep_steps = KEEP_STEPS};
+	struct lvx_runner_params rp = {.device = w->device,
+		.n_rows = w->n_rows,
+		.keep_steps = KEEP_STEPS,
+		.profile = w->trace,
+		.on_marks = w->trace ? on_marks : NULL,
+		.on_marks_user = w};
 	enum lvx_status st = lvx_runner_create(&w->runner, w->model, &rp, &err);
 	if (st == LVX_OK)
 		st = lvx_scheduler_create(&w->scheduler, w->model, w->runner, w->n_rows, &err);
@@ -192,6 +207,8 @@ enum lvx_status lvx_worker_create(
 	w->last = &w->first;
 	w->model = params->model;
 	w->n_rows = params->n_rows;
+	w->trace = params->trace;
+	w->number = params->number;
 	w->stats.n_rows = params->n_rows;
 	enum lvx_status st = lvx_bell_create(&w->bell, err);
 	if (st != LVX_OK)

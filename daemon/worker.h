@@ -7,6 +7,7 @@
 #define LVX_DAEMON_WORKER_H
 
 #include "base/bell.h"
+#include "daemon/trace.h"
 #include "model/scheduler.h"
 
 enum { LVX_TICKS_KEPT = 1024 };
@@ -17,6 +18,8 @@ struct lvx_worker_params {
 	const struct lvx_model *model; /* borrowed */
 	const char *device;            /* copied; NULL: the best */
 	uint32_t n_rows;
+	struct lvx_trace *trace; /* borrowed, or NULL */
+	uint32_t number;         /* of the device, in the trace */
 };
 
 /* Starts the thread, which opens the device; lvx_worker_wait says how that went. */

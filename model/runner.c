@@ -127,6 +127,7 @@ enum lvx_status lvx_runner_build(struct lvx_runner *r, struct lvx_error *err)
 		return st;
 	r->vk->is_cpu &= !p->gpu_kernels;
 	r->vk->coop &= !p->plain_products;
+	r->vk->bytes_max = p->memory_max;
 	r->vk->lose = p->lose;
 	r->vk->lose_user = p->lose_user;
 	r->exact = p->exact;
@@ -319,12 +320,14 @@ enum lvx_status lvx_runner_try_step(
 	st = lvx_runner_command(r, &cmd);
 	if (st != LVX_OK)
 		return st;
+	int64_t submit = lvx_now_us();
 	VkResult result = lvx_vk_run(r->vk, cmd);
 	if (result != VK_SUCCESS) {
 		lvx_log_error("%s: %s", r->vk->info.name, lvx_vk_result_name(result));
 		r->lost = true;
 		return LVX_EDEVICE;
 	}
+	lvx_runner_tell_marks(r, submit);
 	read_outputs(r, out);
 	for (uint32_t i = 0; i < n_runs; i++)
 		r->rows[runs[i].row] = r->next[runs[i].row];
@@ -388,6 +391,15 @@ uint32_t lvx_runner_marks(struct lvx_runner *r, const struct lvx_runner_mark **o
 				     (double)r->vk->limits.timestampPeriod * 1e-3;
 	}
 	return n;
+}
+
+void lvx_runner_tell_marks(struct lvx_runner *r, int64_t begin_us)
+{
+	const struct lvx_runner_mark *marks;
+	if (!r->params.on_marks || !r->queries)
+		return;
+	uint32_t n = lvx_runner_marks(r, &marks);
+	r->params.on_marks(r->params.on_marks_user, marks, n, begin_us);
 }
 
 void lvx_runner_get_stats(const struct lvx_runner *r, struct lvx_runner_stats *out)

@@ -30,6 +30,14 @@ struct lvx_device_info {
 /* Returns how many devices there are (at most max are filled), best first, or -1. */
 int lvx_runner_list_devices(struct lvx_device_info *out, int max, struct lvx_error *err);
 
+/* When a dispatch was done, in µs since the begin of its submission. */
+struct lvx_runner_mark {
+	const char *name; /* static */
+	uint32_t layer;   /* or LVX_NO_LAYER */
+	double end_us;
+};
+#define LVX_NO_LAYER UINT32_MAX
+
 /* For tests: how a submission to the device fails. */
 enum lvx_loss {
 	LVX_LOSS_NONE,
@@ -41,6 +49,7 @@ struct lvx_runner_params {
 	const char *device;     /* NULL: the best; an index of the list, or part of a name */
 	uint32_t n_rows;        /* cache rows, 1..256 */
 	uint32_t max_positions; /* of one batch; 0: enough for every row's slot and some pictures */
+	uint64_t memory_max;    /* bytes of the device that it may take; 0: all that there are */
 	bool validation;        /* ask for the Vulkan validation layer */
 	bool gpu_kernels;       /* also where the device is a CPU: for tests of them */
 	bool profile;           /* timestamps of every dispatch: lvx_runner_marks */
@@ -54,6 +63,9 @@ struct lvx_runner_params {
 	 * on the host as on the device, and its runs.
 	 */
 	uint32_t keep_steps;
+	/* With `profile`: the marks of each submission, which began at begin_us (lvx_now_us). */
+	void (*on_marks)(void *user, const struct lvx_runner_mark *marks, uint32_t n, int64_t begin_us);
+	void *on_marks_user;
 	enum lvx_loss (*lose)(void *user); /* tests: asked before each submission */
 	void *lose_user;
 };
@@ -125,14 +137,8 @@ enum lvx_status lvx_runner_go_on(struct lvx_runner *runner, bool *done);
 enum lvx_status lvx_runner_read_logits(
 	struct lvx_runner *runner, uint32_t run, uint32_t lane, float *logits);
 
-/* With `profile`: when each dispatch of the last step was done, in µs since its begin. */
-struct lvx_runner_mark {
-	const char *name; /* static */
-	uint32_t layer;   /* or LVX_NO_LAYER */
-	double end_us;
-};
-#define LVX_NO_LAYER UINT32_MAX
-/* *out is the runner's, until the next step. Returns how many. */
+/* With `profile`: of the last step or piece. *out is the runner's, until the next. Returns how many;
+ * the first is the begin. */
 uint32_t lvx_runner_marks(struct lvx_runner *runner, const struct lvx_runner_mark **out);
 
 struct lvx_runner_stats {

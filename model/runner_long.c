@@ -5,6 +5,7 @@
  * in a place of its own on the device. Slots of other rows may be run meanwhile; the row's own
  * wait, so that it hears and sees in the order of its timeline.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "model/runner_priv.h"
 
@@ -120,12 +121,14 @@ static enum lvx_status try_piece(struct lvx_runner *r)
 	enum lvx_status st = lvx_runner_command(r, &cmd);
 	if (st != LVX_OK)
 		return st;
+	int64_t submit = lvx_now_us();
 	VkResult result = lvx_vk_run(r->vk, cmd);
 	if (result != VK_SUCCESS) {
 		lvx_log_error("%s: %s", r->info.name, lvx_vk_result_name(result));
 		r->lost = true;
 		return LVX_EDEVICE;
 	}
+	lvx_runner_tell_marks(r, submit);
 	a->layer = r->shape.end_layer;
 	r->stats.steps++;
 	return LVX_OK;

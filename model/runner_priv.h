@@ -239,6 +239,9 @@ void lvx_runner_unbuild(struct lvx_runner *r); /* of a zeroed one too */
 enum lvx_status lvx_runner_try_step(struct lvx_runner *r, const struct lvx_run *runs,
 	uint32_t n_runs, struct lvx_output *out);
 
+/* A submission that began then is done: for who wants its marks. */
+void lvx_runner_tell_marks(struct lvx_runner *r, int64_t begin_us);
+
 /* runner_long.c */
 enum lvx_status lvx_long_create(struct lvx_runner *r, struct lvx_error *err);
 void lvx_long_destroy(struct lvx_runner *r);

@@ -54,6 +54,7 @@ struct lvx_vk {
 	bool is_cpu;
 	bool coop; /* cooperative matrices of f16, 16 x 16 x 16, in subgroups of 32 */
 	uint64_t bytes;             /* allocated on the device */
+	uint64_t bytes_max;         /* 0: as many as there are */
 	unsigned validation_errors; /* messages of the validation layer */
 	struct lvx_vk_buffer staging; /* made when it is first needed */
 };

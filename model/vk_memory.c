@@ -52,7 +52,8 @@ enum lvx_status lvx_vk_buffer_create(struct lvx_vk *vk, struct lvx_vk_buffer *ou
 		.allocationSize = need.size,
 		.memoryTypeIndex = pick_type(vk, need.memoryTypeBits, kind)};
 	r = VK_ERROR_OUT_OF_DEVICE_MEMORY;
-	if (alloc.memoryTypeIndex == UINT32_MAX)
+	if (alloc.memoryTypeIndex == UINT32_MAX ||
+		(vk->bytes_max && vk->bytes + b.size > vk->bytes_max))
 		goto fail;
 	r = vkAllocateMemory(vk->device, &alloc, NULL, &b.memory);
 	if (r == VK_SUCCESS)

@@ -8,6 +8,7 @@
 #include "tests/bench/shape.h"
 #include "tests/model/streams.h"
 
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,14 +49,20 @@ static int tear_down(void **state)
 	return rmdir(dir);
 }
 
-static struct lvx_engine *open_engine(const char *device)
+static struct lvx_engine *open_traced(const char *device, const char *trace)
 {
 	struct lvx_engine *e;
 	struct lvx_error err;
-	struct lvx_engine_params p = {.model_dir = dir, .device = device, .n_rows = STREAMS};
+	struct lvx_engine_params p = {
+		.model_dir = dir, .device = device, .n_rows = STREAMS, .trace = trace};
 	if (lvx_engine_create(&e, &p, &err) != LVX_OK)
 		fail_msg("%s", err.msg);
 	return e;
+}
+
+static struct lvx_engine *open_engine(const char *device)
+{
+	return open_traced(device, NULL);
 }
 
 static void make_inputs(const struct lvx_model_info *info)
@@ -133,6 +140,56 @@ static void test_spread(void **state)
 	assert_int_equal(n_second, STREAMS / 2);
 }
 
+/* On every line ticks and dispatches follow each other; those of a tick lie in it. */
+static void test_trace(void **state)
+{
+	(void)state;
+	static struct stream streams[STREAMS];
+	char path[128];
+	uint32_t rows[STREAMS], n[4] = {0};
+	double end[4] = {0};
+	snprintf(path, sizeof(path), "%s/trace.json", dir);
+	struct lvx_engine *e = open_traced("0,0", path);
+	hear(e, streams, rows);
+	lvx_engine_destroy(e);
+	json_error_t error;
+	json_t *all = json_load_file(path, 0, &error), *event;
+	if (!all)
+		fail_msg("%s: line %d", error.text, error.line);
+	size_t i;
+	json_array_foreach(all, i, event)
+	{
+		const char *name;
+		double ts, us;
+		int line;
+		if (json_object_size(event) == 0)
+			continue; /* the last */
+		assert_int_equal(json_unpack(event, "{s:s, s:i, s:F, s:F}", "name", &name, "tid",
+					 &line, "ts", &ts, "dur", &us),
+			0);
+		assert_in_range(line, 0, 3);
+		assert_int_equal(strcmp(name, "tick") == 0, line % 2 == 0);
+		assert_true(us >= 0.0);
+		if (line % 2 == 0)
+			assert_true(ts >= end[line]);
+		end[line] = ts + us;
+		n[line]++;
+	}
+	for (int k = 0; k < 4; k += 2) {
+		assert_true(n[k] >= SLOTS);
+		assert_true(n[k + 1] > 10 * n[k]);
+	}
+	json_decref(all);
+	unlink(path);
+	for (uint32_t k = 0; k < STREAMS; k++)
+		stream_free(&streams[k]);
+	struct lvx_engine_params p = {
+		.model_dir = dir, .device = "0", .n_rows = 1, .trace = "/nonexistent/trace"};
+	struct lvx_error err;
+	assert_int_equal(lvx_engine_create(&e, &p, &err), LVX_EIO);
+	assert_non_null(strstr(err.msg, "/nonexistent/trace"));
+}
+
 static enum lvx_status nothing_yet(void *user, struct lvx_feed_item *item, float *to)
 {
 	(void)user, (void)item, (void)to;
@@ -193,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_spread),
+		cmocka_unit_test(test_trace),
 		cmocka_unit_test(test_further_rows),
 		cmocka_unit_test(test_choice),
 	};
