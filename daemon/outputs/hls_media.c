@@ -8,6 +8,8 @@
 
 static void drop(struct lvx_hls_media *m, size_t n)
 {
+	if (n == 0)
+		return;
 	for (size_t i = 0; i < n; i++) {
 		m->bytes -= m->queue[i]->len;
 		lvx_unit_unref(m->queue[i]);

@@ -248,6 +248,8 @@ static void remove_gone(struct lvx_hls_shelf *h, int64_t end_us)
 	size_t n = 0;
 	while (n < h->n_gone && end_us - h->gone[n].end_us > h->window_us + linger_us)
 		remove_files(h, h->gone[n++].number);
+	if (n == 0)
+		return;
 	h->n_gone -= n;
 	memmove(h->gone, h->gone + n, h->n_gone * sizeof(*h->gone));
 }

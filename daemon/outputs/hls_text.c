@@ -101,7 +101,10 @@ int64_t lvx_hls_text_time(struct lvx_hls_text *t, int64_t settled_us)
 void lvx_hls_text_segment(struct lvx_hls_text *t, struct lvx_text *out, int64_t start_us,
 	int64_t end_us, int64_t shift_us)
 {
-	lvx_text_printf(out, "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n\n");
+	/* Local times are the media's. Any other pair of times would say the same, but hls.js 1.7
+	 * does not wait for the media's times where MPEGTS is 0, and takes a pair that is the
+	 * media's very beginning for none. */
+	lvx_text_printf(out, "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:01.000,MPEGTS:90000\n\n");
 	forget(t, start_us);
 	for (size_t i = 0; i < t->n && t->known[i].start_us < end_us; i++) {
 		const struct cue *c = &t->known[i];

@@ -136,7 +136,7 @@ static void test_clock(void **state)
 
 /* ---- text ---- */
 
-#define HEAD "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n\n"
+#define HEAD "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:01.000,MPEGTS:90000\n\n"
 
 static void check_segment(
 	struct lvx_hls_text *t, int64_t start_us, int64_t end_us, const char *want)

@@ -76,7 +76,7 @@ class Playlist:
         found = {}
         for i in range(len(self.segments)):
             text = self.text(i)
-            head = "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n\n"
+            head = "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:01.000,MPEGTS:90000\n\n"
             assert text.startswith(head) and text.endswith("\n\n"), text
             for block in text[len(head):].split("\n\n")[:-1]:
                 number, times, *lines = block.split("\n")
