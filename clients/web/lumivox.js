@@ -5,6 +5,7 @@
  *   const client = new LumivoxClient("http://127.0.0.1:8437");
  *   const { streams } = await client.streams();
  *   const watch = client.subscribe("news", { from: "start" }, (event) => console.log(event));
+ *   watch.change({ lanes: ["caption", "translation"], translateTo: "fr" });
  *   watch.close();
  *   const push = await client.push({ format: "container" });
  *   push.send(bytes); push.finish(); await push.done;
@@ -23,25 +24,42 @@ export class LumivoxClient extends EventTarget {
     this.#WebSocket = WebSocket;
   }
 
-  /** GET /api/streams. */
-  async streams() {
+  /**
+   * An address of the HTTP API, below api/. Resolves to what it answered; an error has the daemon's code and message,
+   * and the HTTP status.
+   */
+  async request(path, { method = "GET", body } = {}) {
     const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
-    const reply = await fetch(new URL("api/streams", this.#url), { headers });
-    const body = await reply.json().catch(() => ({}));
-    if (!reply.ok) throw Object.assign(new Error(body.error?.message ?? reply.statusText), { code: body.error?.code, status: reply.status });
-    return body;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const reply = await fetch(new URL(`api/${path}`, this.#url), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    const answer = await reply.json().catch(() => ({}));
+    if (!reply.ok) throw Object.assign(new Error(answer.error?.message ?? reply.statusText), { code: answer.error?.code, status: reply.status });
+    return answer;
+  }
+
+  /** GET /api/streams. */
+  streams() {
+    return this.request("streams");
   }
 
   /**
-   * Events of a stream go to onEvent: text, state, gap, end, activity, and "subscribed" each time it begins (again).
-   * One subscription a stream; a second replaces the first. Returns { close() }.
+   * Events of a stream go to onEvent: text, state, gap, end, correction, output, activity, "subscribed" each time it
+   * begins (again), and "error" where it could not. lanes: those wanted, absent: all that the stream makes; translateTo:
+   * the viewer's own language, of the model's. One subscription a stream; a second replaces the first.
+   * Returns { close(), change(options) }; change asks again, with other options: from where it is, unless `from` says
+   * otherwise. If that is refused, what there was before goes on.
    */
-  subscribe(stream, { lanes, from = "now", activity = false } = {}, onEvent) {
-    const sub = { stream, lanes, from, activity, onEvent, key: null, done: false };
+  subscribe(stream, { lanes, translateTo, from = "now", activity = false } = {}, onEvent) {
+    const sub = { stream, lanes, translateTo, from, activity, onEvent, key: null, done: false };
     this.#subscriptions.set(stream, sub);
     if (this.#socket?.readyState === 1) this.#ask(sub);
     else this.#connect();
     return {
+      change: (options) => {
+        if (this.#subscriptions.get(stream) !== sub) return;
+        Object.assign(sub, options, "from" in options ? { key: null } : {});
+        if (this.#socket?.readyState === 1) this.#ask(sub);
+      },
       close: () => {
         sub.done = true;
         if (this.#subscriptions.get(stream) !== sub) return;
@@ -86,6 +104,9 @@ export class LumivoxClient extends EventTarget {
     });
   }
 
+  /** Is there a connection? */
+  get open() { return this.#socket?.readyState === 1; }
+
   close() {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -111,7 +132,10 @@ export class LumivoxClient extends EventTarget {
   #ask(sub) {
     const ref = ++this.#ref;
     this.#refs.set(ref, sub);
-    this.#send({ type: "subscribe", ref, stream: sub.stream, from: sub.key ?? sub.from, activity: sub.activity, ...(sub.lanes && { lanes: sub.lanes }) });
+    this.#send({
+      type: "subscribe", ref, stream: sub.stream, from: sub.key ?? sub.from, activity: sub.activity,
+      ...(sub.lanes && { lanes: sub.lanes }), ...(sub.translateTo && { translate_to: sub.translateTo }),
+    });
   }
 
   #connect() {
@@ -157,6 +181,7 @@ export class LumivoxClient extends EventTarget {
       this.#refs.delete(m.ref);
       // The stream is not there (yet, or not yet again): ask once more in a while.
       if (sub && !sub.done && m.code === "not_found") setTimeout(() => this.#subscriptions.get(sub.stream) === sub && this.#ask(sub), 2000);
+      if (sub && this.#subscriptions.get(sub.stream) === sub) sub.onEvent?.(m);
       return this.#tell("error", m);
     }
     if (m.type === "subscribed") this.#refs.delete(m.ref);
