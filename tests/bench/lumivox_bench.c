@@ -379,6 +379,8 @@ static int run(const struct options *o)
 			goto fail;
 		printf("copy %.1f GB/s, int8 matrix-vector %.1f GB/s, product %.3f TFLOP/s; ",
 			b.best.copy_gbs, b.best.matvec_gbs, b.best.product_tfs);
+		if (b.best.half_tfs > 0.0)
+			printf("f16 product %.3f TFLOP/s; ", b.best.half_tfs);
 	}
 	int64_t t = lvx_now_us();
 	for (int i = 0; i < n; i++) {

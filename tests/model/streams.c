@@ -74,7 +74,8 @@ void stream_rewind(struct stream *s)
 {
 	s->at = s->words = 0;
 	s->len = 0;
-	s->in = s->ended = false;
+	s->in = false;
+	s->ended = false;
 }
 
 void stream_free(struct stream *s)
