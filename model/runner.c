@@ -345,7 +345,7 @@ enum lvx_status lvx_runner_step(
 {
 	if (r->gone)
 		return LVX_EDEVICE;
-	for (uint32_t i = 0; i < n_runs; i++)
+	for (uint32_t i = 0; i < n_runs && n_runs <= r->n_rows; i++)
 		if (runs[i].row < r->n_rows && r->along.busy[runs[i].row])
 			return LVX_EINVAL;
 	enum lvx_status st = lvx_runner_try_step(r, runs, n_runs, out);

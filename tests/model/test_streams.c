@@ -49,9 +49,9 @@ static void hear_clip(void)
 	struct lvx_source_params sp = {.uri = LVX_CLIP, .pace = LVX_PACE_MAX, .channel = -1};
 	struct lvx_source_callbacks cb = {0};
 	struct lvx_frontend_spec sound = *spec;
-	struct lvx_ring *ring;
-	struct lvx_extractor *ex;
-	struct lvx_source *source;
+	struct lvx_ring *ring = NULL;
+	struct lvx_extractor *ex = NULL;
+	struct lvx_source *source = NULL;
 	struct lvx_feature f;
 	struct lvx_error err;
 	enum lvx_status st;
