@@ -44,8 +44,15 @@ void lvx_openai_error(struct lvx_text *t, int status, const char *code, const ch
 {
 	lvx_text_printf(t, "{\"error\":{\"message\":");
 	lvx_text_json(t, message);
-	lvx_text_printf(t, ",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}\n",
-		status >= 500 ? "server_error" : "invalid_request_error", code);
+	lvx_text_printf(t, ",\"type\":\"%s\",\"param\":",
+		status >= 500 ? "server_error" : "invalid_request_error");
+	/* Messages about a field begin with its name. */
+	const char *end = message[0] == '\'' ? strchr(message + 1, '\'') : NULL;
+	if (end)
+		lvx_text_json_n(t, message + 1, (size_t)(end - message - 1));
+	else
+		lvx_text_printf(t, "null");
+	lvx_text_printf(t, ",\"code\":\"%s\"}}\n", code);
 }
 
 /* Neither answered nor refused yet, or only in part. */

@@ -2,6 +2,8 @@
 """What a stream is told: its delay and the language that is spoken; what the model knows is said where it is refused."""
 import asyncio
 import json
+import subprocess
+import time
 
 import websockets
 
@@ -227,5 +229,32 @@ def test_transcriptions(exe):
             assert {w.split("@")[1] for w in answer["text"].split()} == {"400" + (language or "")[:2]}, answer
 
 
+def test_events(exe):
+    """an upload's words as events; a client that leaves, and a device that fails in the middle, which is told"""
+    def upload(daemon, *more):
+        return subprocess.run(["curl", "-s", "-N", "-m", "60", "-F", "file=@" + sound, "-F", "stream=true", *more,
+                               f"http://127.0.0.1:{daemon.port}/v1/audio/transcriptions"], capture_output=True, text=True,
+                              check=False).stdout
+
+    with folder() as d:
+        sound = wav(d + "/a.wav", 20)
+        with Daemon(exe, env={"LVX_FAKE_TICK_MS": "5"}) as daemon:
+            said = "".join(f"{' ' if i else ''}c{i}" for i in range(50))
+            deltas = [json.loads(line[6:]) for line in upload(daemon).splitlines() if line.startswith("data: {")]
+            assert "".join(e["delta"] for e in deltas[:-1]) == deltas[-1]["text"] == said, deltas
+            assert len(deltas) == 51, deltas
+            for after in ("0.05", "0.2", "0.4"):
+                upload(daemon, "-m", after)
+            assert upload(daemon).endswith("data: [DONE]\n\n")
+            end = time.monotonic() + PATIENCE
+            while daemon.http("GET", "/api/streams")[1]["streams"] and time.monotonic() < end:
+                time.sleep(0.02)
+            assert daemon.http("GET", "/api/streams")[1]["streams"] == []
+        with Daemon(exe, env={"LVX_FAKE_FAIL_AFTER": "60"}) as daemon:
+            out = upload(daemon)
+            last = json.loads(out.strip().splitlines()[-1][6:])
+            assert out.count(".delta") == 12 and last["error"]["code"] == "device" and "[DONE]" not in out, out
+
+
 if __name__ == "__main__":
-    main([test_streams, test_target, test_flags, test_glossary, test_doors, test_transcriptions])
+    main([test_streams, test_target, test_flags, test_glossary, test_doors, test_transcriptions, test_events])

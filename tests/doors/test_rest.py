@@ -100,6 +100,9 @@ class Rest(unittest.TestCase):
             with self.subTest(i):
                 self.assertEqual((status, kind), (wanted, "application/json"), body)
                 self.assertEqual(set(json.loads(body)["error"]), ERROR)
+        for field, what in ("colour=red", "colour"), ("include[]=logprobs", "include[]"), ("temperature=9", "temperature"):
+            self.assertEqual(json.loads(self.post(field)[2])["error"]["param"], what)
+        self.assertIsNone(json.loads(self.curl("-d", "{}")[2])["error"]["param"])
         for how in ([], ["-H", "Transfer-Encoding: chunked"]):
             status, _, body = self.curl("-H", "Expect:", *how, "-F", "file=@" + huge)
             # 0: the daemon hung up before curl had sent all, and curl says no more than that.

@@ -50,6 +50,28 @@ class Cli(unittest.TestCase):
                 self.assertEqual(r.returncode, code, r.stderr)
                 self.assertTrue(r.stderr if code else r.stdout)
 
+    @unittest.skipIf(lvx.RANDOM_MODEL, "a random model says nothing twice")
+    def test_glossary(self):
+        """Spellings, in this process and in a daemon; what is wrong with a file is said by its line."""
+        said = run("transcribe", self.wav).stdout.decode().split()
+        often = max(set(said), key=[w.strip(".,?!").lower() for w in said].count).strip(".,?!").lower()
+        names = os.path.join(self.dir.name, "names.txt")
+        with open(names, "w", encoding="utf8") as f:
+            f.write(f"# names\nGhent\n{often} => Xyzzy\n")
+        for args in (("transcribe", "--glossary", names, self.wav), ("push", "-q", "--glossary", names, self.wav)):
+            r = run(*args, env=self.env)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            words = [w.strip(".,?!") for w in r.stdout.decode().split()]
+            self.assertIn("Xyzzy", words, (often, words))
+            self.assertNotIn(often, [w.lower() for w in words])
+        with open(names, "a", encoding="utf8") as f:
+            f.write("a => b => c\n")
+        for command in ("transcribe", "push"):
+            r = run(command, "--glossary", names, self.wav, env=self.env)
+            self.assertEqual(r.returncode, 2)
+            self.assertIn("names.txt:4: '=>' stands in it twice", r.stderr.decode())
+            self.assertEqual(run(command, "--glossary", names + "x", self.wav, env=self.env).returncode, 2)
+
     def test_formats(self):
         json_out = run("transcribe", "--format", "json", self.wav)
         self.assertEqual(json_out.returncode, 0, json_out.stderr)
