@@ -14,10 +14,10 @@ pack() {
 	rm -rf "$folder"
 	mkdir -p "$folder/bin" "$folder/lib" "$folder/lib-x11" "$folder/layers"
 	cp tests/bench/gpu.sh "$folder/"
-	for t in test_parity test_runner test_kernels lumivox-bench; do
+	for t in test_parity test_runner test_kernels test_loss lumivox-bench; do
 		[ -f "build/tests/model/$t" ] && strip -o "$folder/bin/$t" "build/tests/model/$t"
 	done
-	for l in libjansson.so.4 libkissfft-float.so.131 libcmocka.so.0 libvulkan.so.1; do
+	for l in libjansson.so.4 libkissfft-float.so.131 libcmocka.so.0 libvulkan.so.1 libutf8proc.so.2; do
 		cp -L "$lib/$l" "$folder/lib/"
 	done
 	# what NVIDIA's driver links
@@ -76,6 +76,7 @@ run() {
 			part parity 25 "$folder/bin/test_parity"
 			part kernels 40 "$folder/bin/test_kernels"
 			part runner 25 "$folder/bin/test_runner"
+			part loss 60 "$folder/bin/test_loss"
 			;;
 		validation) part validation 30 env LVX_VALIDATION=1 "$folder/bin/test_kernels" ;;
 		nano)
