@@ -8,7 +8,8 @@ enum {
 	VARIANTS = 2 * LVX_WORDINGS_MAX, /* a wording, then the same faster */
 	/* A gap that begins so soon is decided about with what is known of it. */
 	SOON_US = 1000000,
-	BYTE_US = 65000, /* of speech, until a voice has shown its own */
+	AHEAD_US = 30000000, /* what was seen later than that is not looked at yet */
+	BYTE_US = 65000,     /* of speech, until a voice has shown its own */
 };
 
 const struct lvx_plan_params lvx_plan_usual = {
@@ -220,6 +221,8 @@ static bool consider(struct lvx_plan *p, struct description *d, int64_t head_us,
 		out->why = why;
 		return true;
 	}
+	if (d->seen_us > head_us + AHEAD_US)
+		return false;
 	if (d->variant[0].state == UNSPOKEN) {
 		d->variant[0].state = ASKED;
 		*out = act(p, d, LVX_PLAN_SPEAK, 0);

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-	LVX_PLAN_PENDING_MAX = 8,  /* descriptions that wait; the oldest gives way */
+	LVX_PLAN_PENDING_MAX = 64, /* descriptions that wait; the oldest gives way */
 	LVX_PLAN_SPANS_MAX = 1024, /* stretches of speech; the oldest are forgotten */
 };
 

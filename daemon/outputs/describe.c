@@ -31,7 +31,7 @@ enum {
 	SETTLE_US = 1100000, /* words of what was heard, and the model's delay, are here */
 	PAUSE_US = 2000000,  /* so long without a word ends a description */
 	TEXT_MAX = LVX_WORDING_BYTES_MAX,
-	CLIPS_MAX = 4 * LVX_PLAN_PENDING_MAX,
+	CLIPS_MAX = 2 * LVX_PLAN_PENDING_MAX,
 	WAIT_US = 2000,
 	QUEUE_MAX = 1 << 18, /* units; more than an hour */
 };
