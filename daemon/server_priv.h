@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the socket thread share: server.c (context, thread),
- * http.c (requests), http_files.c, http_api.c (what they mean), ws_session.c (the
- * WebSocket protocol), doors/ (those of others), metrics.c. All of it is the
+ * http.c (requests), http_files.c, http_api.c (what they mean), ws_session.c, ws_requests.c
+ * (the WebSocket protocol), doors/ (those of others), metrics.c. All of it is the
  * socket thread's unless said otherwise. libwebsockets' types stay in these files.
  */
 #ifndef LVX_DAEMON_SERVER_PRIV_H
