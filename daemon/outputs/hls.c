@@ -16,7 +16,7 @@ enum {
 	EARLY_MAX = 2048,
 	BEGIN_US = 2000000,     /* so long are tracks waited for of which nothing has come */
 	TEXT_ONLY_US = 5000000, /* so much heard, and no unit has come */
-	LATE_US = 2000000,      /* so long does a segment wait for a track that does not come */
+	LATE_US = 5000000,      /* so long does a segment wait for a track that does not come */
 	WAIT_US = 12000000,     /* and for its text: the longest cue and what it takes to hear it */
 	QUEUE_BYTES_MAX = 192 << 20,
 };

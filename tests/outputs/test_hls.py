@@ -12,6 +12,7 @@ import resource
 import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "daemon"))
 import harness
@@ -308,6 +309,7 @@ def test_restart(exe):
                 wait(lambda: segments() >= 3, d.stderr)
             n = segments()
             d.wait_for("x", lambda i: i["state"] != "live")
+            time.sleep(2)  # of the stream: what is shorter than half a second is no break
             with send():
                 wait(lambda: segments() >= n + 6, d.stderr)
         h = Hls(tmp + "/hls/x")
