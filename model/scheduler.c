@@ -150,20 +150,31 @@ void lvx_scheduler_destroy(struct lvx_scheduler *s)
 
 /*
  * The first words of the prefix that fit as a whole: title and names come
- * first, and the model learnt from prefixes cut in this way. A word that the
- * tokenizer cannot take is left out.
+ * first, and the model learnt from prefixes cut in this way, of words without the
+ * punctuation around them. A word that the tokenizer cannot take is left out.
  */
 static void set_prefix(struct lvx_scheduler *s, struct row *row, const char *text, uint32_t *n_words)
 {
+	static const char around[] = ".,?!;:\"()"; /* model/training/batches.py */
 	char word[256];
 	row->n_prefix = 0;
 	*n_words = 0;
 	while (text && *text) {
 		text += strspn(text, " \t\n\v\f\r");
 		size_t len = strcspn(text, " \t\n\v\f\r");
-		if (len > 0 && len < sizeof(word)) {
-			memcpy(word, text, len);
-			word[len] = '\0';
+		const char *first = text;
+		size_t n_kept = len;
+		while (n_kept > 0 && strchr(around, first[n_kept - 1]))
+			n_kept--;
+		while (n_kept > 0 && strchr(around, *first)) {
+			first++;
+			n_kept--;
+		}
+		if (n_kept == 0)
+			*n_words += len > 0;
+		if (n_kept > 0 && n_kept < sizeof(word)) {
+			memcpy(word, first, n_kept);
+			word[n_kept] = '\0';
 			size_t n = s->model->info.max_prefix - row->n_prefix;
 			if (lvx_tokenizer_encode(s->model->tokenizer, word,
 				    row->prefix + row->n_prefix, &n) != LVX_OK)

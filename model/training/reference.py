@@ -86,7 +86,8 @@ def main():
     mel = features.slots(x[None], features.mel_filters())[0]
     pictures = {int(p.split(":", 1)[0]): features.patches(read_ppm(p.split(":", 1)[1])[None])[0] for p in a.picture}
     on = (True, bool(a.to), a.describe)
-    ids, logits, acts, _ = run(net, mel, conditions(net.c, a.plain, a.to, a.language, a.delay), on, pictures, tok.encode(a.prefix))
+    ids, logits, acts, _ = run(net, mel, conditions(net.c, a.plain, a.to, a.language, a.delay), on, pictures,
+                             tok.encode(" ".join(w.strip(".,?!;:\"()") for w in a.prefix.split())))
     for i, lane in enumerate(net.c.lanes):
         if on[i]:
             if a.times:

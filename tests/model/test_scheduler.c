@@ -292,8 +292,9 @@ static void test_prefix(void **state)
 {
 	(void)state;
 	struct fake_row *r = fake_row(1);
-	/* Two tokens and three; of the next two one would fit, so that word stays out. */
-	r->params.prefix = " a\n\u00e9 z\tworld ";
+	/* Two tokens and three; of the next two one would fit, so that word stays out. As in training,
+	 * punctuation around words is no part of them, and alone it is none. */
+	r->params.prefix = " (a);\n!? \"\u00e9\" z,\tworld. ";
 	fake_slots(r, 2);
 	add(r);
 	tick_until_idle();
