@@ -3,11 +3,16 @@
 """The table of error rates: score.py [SET]...
 
   own         30 sentences of ours (own.txt), held-out espeak-ng voices, spoken at test time
-  heldout     held-out sentences in held-out espeak-ng voices     (LVX_DATA; the lists of model/training)
-  rms         the same sentences by flite's rms, a synthesiser that training never heard      (LVX_DATA)
-  human       real people: the English dev part                                               (LVX_DATA)
-  sphinx      pocketsphinx-en-us on the recordings of `human`, for comparison                 (LVX_DATA)
-  translation BLEU of English held-out sentences, spoken, to German                           (LVX_DATA)
+  heldout     held-out English sentences in held-out espeak-ng voices   (LVX_DATA; the lists of model/training)
+  heldout-de  the same in German                                        (LVX_DATA)
+  noise       `heldout` with coloured noise, 10 dB                      (LVX_DATA)
+  rms         its sentences by flite's rms, a synthesiser that training never heard        (LVX_DATA)
+  human       real people: the English dev part of LibriSpeech          (LVX_DATA)
+  human-de    the German dev part                                       (LVX_DATA)
+  sphinx      pocketsphinx-en-us on the recordings of `human`, for comparison              (LVX_DATA)
+  en-de en-fr en-es en-zh de-en   BLEU of held-out Tatoeba sentences, spoken by held-out voices; all translations
+              are references (LVX_DATA; en-zh needs opencc)
+  flores-de flores-fr flores-es   the same of FLORES-200 devtest        (LVX_DATA)
 
 LVX_BUILD names the build folder (default build), LVX_MODEL the model. Nothing that is spoken is kept unless
 --keep DIR says where; the hypotheses then lie beside it.
@@ -27,7 +32,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(ROOT, "model", "training")]
 import bleu  # noqa: E402
+import texts  # noqa: E402
 import wer  # noqa: E402
+try:
+    import align_text  # noqa: E402
+    import numpy as np  # noqa: E402
+except ImportError:
+    align_text = np = None                               # `own` and `human` do without
 
 SPHINX = "/usr/share/pocketsphinx/model/en-us"
 VARIANTS = ["Andy", "Michael", "belinda", "f4", "m5", "klatt3", "david", "steph", "paul", "travis"]
@@ -79,27 +90,60 @@ class Scorer:
         return self.spoken("own", [("e", ("en-us", "en-gb")[i // 10 % 2] + "+" + VARIANTS[i % 10], 160, 50, t)
                                    for i, t in enumerate(texts)])
 
-    def texts(self):
+    def need(self):
         if not self.data:
             raise Skip("LVX_DATA is not set")
-        import texts
-        return texts, texts.load(self.data)
+        if np is None:
+            raise Skip("numpy is not installed")
+        return self.data
+
+    def sentences(self, lang):
+        """Held-out ones; what has a translation is held out by its English (model/training/texts.py)."""
+        data, paired = self.need(), set()
+        if lang == "de":
+            paired = {texts.key(b) for _, b in align_text.read(data, "de")}
+        some = [s for s in texts.sentences(data, f"common-voice.{lang}.txt.xz", lang)
+                if texts.held(s) and len(s.split()) >= 4 and texts.key(s) not in paired]
+        return sorted(some, key=texts.order)[:self.args.texts]
+
+    def voiced(self, name, said, lang):
+        return self.spoken(name, [(*texts.held_voice(i, lang)[:4], s) for i, s in enumerate(said)])
 
     def heldout(self):
-        texts, (_, plain, _) = self.texts()
-        return self.spoken("heldout", [(*texts.held_voice(i)[:4], t) for i, t in enumerate(plain[:self.args.texts])])
+        return self.voiced("heldout", self.sentences("en"), "en")
+
+    def heldout_de(self):
+        return self.voiced("heldout-de", self.sentences("de"), "de")
+
+    def noise(self):
+        refs, paths = self.voiced("noise", self.sentences("en"), "en")
+        rng = np.random.default_rng(7)
+        for path in paths:
+            with wave.open(path) as w:
+                params, x = w.getparams(), np.frombuffer(w.readframes(w.getnframes()), np.int16).astype(np.float32)
+            f = np.fft.rfft(rng.standard_normal(len(x))) / np.sqrt(np.arange(len(x) // 2 + 1) + 1.0) ** rng.uniform(0, 1)
+            n = np.fft.irfft(f, n=len(x))
+            n *= x[np.abs(x) > 100].std() / n.std() * 10 ** (-10 / 20)
+            with wave.open(path, "wb") as w:
+                w.setparams(params)
+                w.writeframes((x + n).clip(-32768, 32767).astype(np.int16).tobytes())
+        return refs, paths
 
     def rms(self):
-        _, (_, plain, _) = self.texts()
-        return self.spoken("rms", [("f", "rms", "1.0", "0", t) for t in plain[:self.args.texts]])
+        return self.spoken("rms", [("f", "rms", "1.0", "0", t) for t in self.sentences("en")])
+
+    def recordings(self, lang, source):
+        folder = os.path.join(self.need(), "speech")
+        with open(os.path.join(folder, "dev.tsv"), encoding="utf8", newline="") as f:
+            rows = [r for r in csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE)
+                    if r["lang"] == lang and r["path"].startswith(source)]
+        return ({wer.file_id(r["path"]): r["text"] for r in rows}, [os.path.join(folder, r["path"]) for r in rows])
 
     def human(self):
-        if not self.data:
-            raise Skip("LVX_DATA is not set")
-        folder = os.path.join(self.data, "speech")
-        with open(os.path.join(folder, "dev.tsv"), encoding="utf8", newline="") as f:
-            rows = [r for r in csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE) if r["lang"] == "en"]
-        return ({wer.file_id(r["path"]): r["text"] for r in rows}, [os.path.join(folder, r["path"]) for r in rows])
+        return self.recordings("en", "librispeech")
+
+    def human_de(self):
+        return self.recordings("de", "kerstin")
 
     # ---- recognisers ----
 
@@ -107,8 +151,9 @@ class Scorer:
         out = os.path.join(self.work, name + ".jsonl")
         began = time.monotonic()
         with open(out, "w", encoding="utf8") as f:
-            rc = subprocess.run([self.lumivox, "transcribe", "--format", "json", "--jobs", str(self.args.jobs), *more,
-                                 *paths], stdout=f).returncode
+            rc = subprocess.run([self.lumivox, "transcribe", "--format", "json", "--jobs", str(self.args.jobs),
+                                 *(["--delay", str(self.args.delay)] if self.args.delay else []), *more, *paths],
+                                stdout=f).returncode
         if rc:
             print(f"{name}: lumivox transcribe ended with {rc}", file=sys.stderr)
         took = time.monotonic() - began
@@ -136,8 +181,9 @@ class Scorer:
     # ---- sets ----
 
     def speech(self, name):
-        refs, paths = getattr(self, name)()
-        lines, took = self.transcribe(name, paths)
+        refs, paths = getattr(self, name.replace("-", "_"))()
+        told = [] if name == "own" else ["--language", "de" if name.endswith("-de") else "en"]
+        lines, took = self.transcribe(name, paths, *told)
         self.keep_refs(name, refs)
         r = wer.score(refs, wer.read_json_lines(lines))
         print(wer.show(name, r) + f"  ({took:.0f} s)", flush=True)
@@ -149,17 +195,36 @@ class Scorer:
         print(wer.show("sphinx (recordings of human)", r), flush=True)
         return r
 
+    def pairs(self, source, target):
+        """[(sentence, its translations)], all held out and long enough to say something."""
+        other = target if source == "en" else source
+        if other == "zh" and not shutil.which("opencc"):
+            raise Skip("opencc is not installed")
+        out = {}
+        for a, b in align_text.read(self.need(), other):
+            if texts.held(a):
+                x, y = (a, b) if source == "en" else (b, a)
+                out.setdefault(x, []).append(y)
+        return sorted(((x, y) for x, y in out.items() if len(x) > 35), key=lambda r: texts.order(r[0]))[:self.args.texts]
+
+    def flores(self, target):
+        read = lambda code: open(os.path.join(self.need(), "text", "dev", f"flores200.{code}.txt"), encoding="utf8").read().splitlines()
+        code = {"de": "deu", "fr": "fra", "es": "spa"}[target]
+        return [(a, [b]) for a, b in zip(read("eng"), read(code))][:self.args.texts]
+
     def translation(self, name):
-        texts, (_, _, pairs) = self.texts()
-        pairs = pairs[:self.args.texts]
-        refs, paths = self.spoken("translation", [(*texts.held_voice(i)[:4], a) for i, (a, _) in enumerate(pairs)])
-        lines, _ = self.transcribe(name, paths, "--translate-to", "de")
+        source, target = name.split("-")
+        pairs = self.flores(target) if source == "flores" else self.pairs(source, target)
+        source = "en" if source == "flores" else source
+        refs, paths = self.voiced(name, [a for a, _ in pairs], source)
+        lines, _ = self.transcribe(name, paths, "--language", source, "--translate-to", target)
         hyps = wer.read_json_lines(lines, "translation")
-        hs, rs = [hyps.get(k, "") for k in refs], [list(b) for _, b in pairs]
+        clean = lambda s: texts.clean(s, target)         # of Chinese: a character is a word
+        hs, rs = [clean(hyps.get(k, "")) for k in refs], [[clean(y) for y in b] for _, b in pairs]
         r = wer.score(refs, wer.read_json_lines(lines))
-        print(wer.show("translation: its English", r))
+        print(wer.show(f"{name}: what was said", r))
         out = {"bleu": bleu.bleu(rs, hs), "chrf": bleu.chrf(rs, hs), "source_wer": r["wer"]}
-        print(f"{'translation to de':<28} BLEU {out['bleu']:.1f}  chrF2 {out['chrf']:.1f}  {len(hs)} texts", flush=True)
+        print(f"{name:<28} BLEU {out['bleu']:.1f}  chrF2 {out['chrf']:.1f}  {len(hs)} texts", flush=True)
         return out
 
     def keep_refs(self, name, refs):
@@ -172,11 +237,12 @@ def main():
     ap.add_argument("sets", nargs="*", metavar="SET")
     ap.add_argument("--jobs", type=int, default=4, help="recordings side by side (default 4)")
     ap.add_argument("--texts", type=int, default=400, help="sentences of a spoken set (default 400: all)")
+    ap.add_argument("--delay", type=int, metavar="MS", help="instead of the model's own")
     ap.add_argument("--keep", metavar="DIR")
     ap.add_argument("--json", metavar="FILE", help="the figures, for other programs")
     a = ap.parse_args()
-    sets = {"own": "speech", "heldout": "speech", "rms": "speech", "human": "speech", "sphinx": "sphinx",
-            "translation": "translation"}
+    sets = {**dict.fromkeys(("own", "heldout", "heldout-de", "noise", "rms", "human", "human-de"), "speech"), "sphinx": "sphinx",
+            **dict.fromkeys(("en-de", "en-fr", "en-es", "en-zh", "de-en", "flores-de", "flores-fr", "flores-es"), "translation")}
     for name in a.sets:
         if name not in sets:
             ap.error(f"no set '{name}'; known are {', '.join(sets)}")

@@ -7,6 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import bleu  # noqa: E402
+import confidence  # noqa: E402
 import wer  # noqa: E402
 
 
@@ -34,6 +35,25 @@ class Wer(unittest.TestCase):
                  '{"file":"a/b.wav","lane":"translation","text":"Guten Tag."}',
                  '{"file":"a/b.wav","lane":"caption","text":"Bye."}']
         self.assertEqual(wer.read_json_lines(lines), {"b": "Good day. Bye."})
+
+
+class Confidence(unittest.TestCase):
+    def test_right_words(self):
+        self.assertEqual(confidence.right_words("a b c d".split(), "a x c q d".split()), [True, False, True, False, True])
+        self.assertEqual(confidence.right_words([], ["a"]), [False])
+
+    def test_reliability(self):
+        curve, ece = confidence.reliability([(0.95, True)] * 9 + [(0.95, False)] + [(0.15, False)] * 10)
+        self.assertEqual([n for n, _, _ in curve], [10, 10])
+        self.assertAlmostEqual(ece, (0.05 + 0.15) / 2)
+
+    def test_fit(self):
+        """Twice too sure in log odds: the scale is a half."""
+        rows = [(c, i < round(1000 / (1 + 2.718281828 ** (-confidence.odds(c) / 2)))) for c in (0.1, 0.3, 0.6, 0.9, 0.98)
+                for i in range(1000)]
+        a, b = confidence.fit(rows)
+        self.assertAlmostEqual(a, 0.5, 2)
+        self.assertAlmostEqual(b, 0.0, 2)
 
 
 class Bleu(unittest.TestCase):
