@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes a model folder (config.json, model.safetensors, tokenizer.json) from a checkpoint or random weights.
+"""Writes a model folder (config.json, model.safetensors, tokenizer.json) from a checkpoint, another folder or random weights.
 
 export.py --random SEED --size tiny|nano --out DIR [--format f32|f16|int8|q4] [--tokenizer FILE]
-export.py --checkpoint FILE --out DIR [--format q4] --tokenizer FILE
+export.py --checkpoint FILE|FOLDER --out DIR [--format q4] --tokenizer FILE
 q4 is what ships: int8 matrices, 4-bit experts."""
 import argparse
 import os
@@ -29,7 +29,9 @@ def random_net(seed, size):
 
 
 def load_checkpoint(path):
-    """A training checkpoint or a bare state dict (f16 or f32)."""
+    """A training checkpoint, a bare state dict (f16 or f32), or a model folder as OUT/master."""
+    if os.path.isdir(path):
+        return weights.load_folder(path)
     state = torch.load(path, map_location="cpu")
     state = state.get("net", state)
     net = m3.M3(m3.config("nano")).eval()
