@@ -31,7 +31,7 @@ T, TAIL, PREFIX = 256, 44, 16                             # slots; TAIL: room fo
 OPTIONAL = ("in:", "delay:")                              # conditions that a model need not have
 TAG = re.compile(r"\[[^\]]*\]")
 SETS = ["en", "de", "rms", "human-en", "human-de", "plain", *(f"{a}-{b}" for a, bs in texts.TARGETS.items() for b in bs),
-        "names", "pictures", "sounds", "silence"]
+        "names", "pictures", "sounds", "silence", "voices"]
 
 
 class Set(NamedTuple):
@@ -98,6 +98,9 @@ def make_sets(data, places, synth, espeak_data, work, only=None, sound_folder=No
             rec = [r for r in speech.recordings(data, "dev") if r[1] == lang and r[4] == source]
             wav = speech.decode([r[0] for r in rec], work, 4)
             out["human-" + lang] = pack([(x, r[3], None) for x, r in zip(wav, rec) if x is not None], lang, slots=432)
+    if go("voices"):
+        rec = [r for r in speech.recordings(data, "dev") if r[4] == "librispeech"]
+        out["voices"] = turns(list(zip(speech.decode([r[0] for r in rec], work, 4), (r[2] for r in rec))))
     if sound_folder and go("sounds"):
         out["sounds"] = sounds.load(data, sound_folder, "dev", work)
     return out
@@ -123,10 +126,29 @@ def conditions(c, names):
     return torch.tensor([float(x in names) for x in c.conds])
 
 
+def turns(recordings, n=16, slots=432, seed=8):
+    """[(samples, speaker)] -> windows of stretches of 2 to 5 s, (window, slot, whether the voice is another one) of each
+    stretch but the first of a window."""
+    rng, waves, starts = random.Random(seed), np.zeros((n, slots * features.SLOT), np.float32), []
+    for i in range(n):
+        at, last = 8000, None
+        while True:
+            x, speaker = rng.choice(recordings)
+            long = min(len(x), int(rng.uniform(2, 5) * 16000))
+            off = rng.randrange(len(x) - long + 1)
+            if at + long > slots * features.SLOT:
+                break
+            waves[i, at:at + long] = x[off:off + long] / 32768
+            if last:
+                starts.append((i, at // features.SLOT, speaker != last))
+            at, last = at + long + int(rng.uniform(0.2, 0.8) * 16000), speaker
+    return torch.from_numpy(waves), starts
+
+
 @torch.no_grad()
-def greedy(net, wave, on, names, views=None, prefix=None, batch=128):
-    """wave [B, n*1280]; on: lanes that run; names of conditions; views {slot: [B, 60, 768]}; prefix: ids [B, n].
-    -> ids {lane: [B, T]}."""
+def greedy(net, wave, on, names, views=None, prefix=None, batch=128, activity=None):
+    """wave [B, n*1280]; on: lanes that run; names of conditions; views {slot: [B, 60, 768]}; prefix: ids [B, n];
+    activity: a list that gets the activity head's probabilities, [B, T, 3]. -> ids {lane: [B, T]}."""
     c, dev, out = net.c, net.embed.device, []
     fb = features.mel_filters().to(dev)
     cond = conditions(c, names).to(dev)
@@ -135,14 +157,18 @@ def greedy(net, wave, on, names, views=None, prefix=None, batch=128):
         mel = features.slots(wave[lo:lo + batch].to(dev), fb)
         b = len(mel)
         s = m3.Stream(net, cond.expand(b, -1), None if prefix is None else prefix[lo:lo + batch].to(dev))
-        fed, ids = torch.full((b, len(c.lanes)), c.pad, device=dev), []
+        fed, ids, heads = torch.full((b, len(c.lanes)), c.pad, device=dev), [], []
         for t in range(mel.shape[1]):
             if views and t in views:
                 s.picture(views[t][lo:lo + batch].to(dev))
-            best = torch.stack([x.argmax(-1) for x in s.slot(mel[:, t], fed)[0]], 1)
+            logits, act = s.slot(mel[:, t], fed)
+            best = torch.stack([x.argmax(-1) for x in logits], 1)
+            heads.append(act.sigmoid())
             fed = torch.where(live, best, torch.full_like(best, c.pad))
             ids.append(fed)
         out.append(torch.stack(ids, 1).cpu())
+        if activity is not None:
+            activity.append(torch.stack(heads, 1).cpu())
     out = torch.cat(out)
     return {lane: out[:, :, i] for i, lane in enumerate(c.lanes)}
 
@@ -220,6 +246,26 @@ def tags(net, tok, clips, names):
     return out, spoken_words / minutes
 
 
+def voices(net, tok, wave, starts, names, levels=(0.3, 0.5, 0.7, 0.8, 0.9), within=15):
+    """Other voices told by the activity head: for each level how often it told one, how many of them were right (in the
+    `within` slots after one has begun to speak), and how many there were."""
+    act, out = [], []
+    greedy(net, wave, ("caption",), names, activity=act)
+    p = torch.cat(act)[:, :, 2]
+    for level in levels:
+        told = set()
+        for i, row in enumerate(p.tolist()):
+            armed, last = True, -99
+            for t, x in enumerate(row):                  # as model/activity.c does
+                armed = armed or x < 0.6 * level
+                if armed and x > level and t - last >= 13:
+                    told.add((i, t))
+                    armed, last = False, t
+        right = sum(any((i, t) in told for t in range(s, s + within)) for i, s, other in starts if other)
+        out.append((level, len(told), right, sum(other for _, _, other in starts)))
+    return out
+
+
 def silence(net, tok, names, seed=3):
     """Words a minute on silence and coloured noise, -70 to -25 dB."""
     g, n = torch.Generator().manual_seed(seed), 24
@@ -240,7 +286,7 @@ def everything(net, tok, sets, atlas, say, rows=None, only=None, extra=(), detec
     cut = lambda s: Set(s.waves[:rows], s.said[:rows], s.translated[:rows], s.lang, s.target)
     cond = lambda lang, style="style:cased": (style, *extra, *(() if detect else ("in:" + lang,)))
     for name, s in sets.items():
-        if name in ("names", "sounds") or not go(name):
+        if name in ("names", "sounds", "voices") or not go(name):
             continue
         s = cut(s)
         if s.target is None:
@@ -266,6 +312,9 @@ def everything(net, tok, sets, atlas, say, rows=None, only=None, extra=(), detec
         say(f"EVAL sounds: {pace:.2f} words a minute")
         music = [x for x in sets["sounds"] if x[1] == "[music]"][:rows]
         say(f"EVAL music: {tags(net, tok, music, cond('en'))[1]:.2f} words a minute")
+    if "voices" in sets and go("voices"):
+        for level, told, right, n in voices(net, tok, *sets["voices"], cond("en")):
+            say(f"EVAL voices: above {level}: {told} told, {right} of them right, of {n}")
     if go("silence"):
         say(f"EVAL silence and noise: {silence(net, tok, cond('en')):.2f} words a minute")
     net.train()

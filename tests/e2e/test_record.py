@@ -22,8 +22,8 @@ def captions(folder):
     for name in sorted(os.listdir(folder)):
         if name.endswith(".events.jsonl"):
             continue
-        _, when, lane, language, form = name.split(".")
-        if (lane, language) == ("caption", "en"):
+        _, when, lane, *_, form = name.split(".")         # a language only where it is told
+        if lane == "caption":
             runs.setdefault(when, {})[form] = os.path.join(folder, name)
     return runs
 
