@@ -35,7 +35,7 @@ def test_flags(exe):
     refuses(exe, 2, "unknown flag '--nope'", "--nope")
     refuses(exe, 2, "unknown flag '-x'", "-x")
     refuses(exe, 2, "allowed are 0 to 65535", "--port", "65536")
-    refuses(exe, 2, "allowed are 1 to 256", "--rows=0")
+    refuses(exe, 2, "allowed are 1 to 4096", "--rows=0")
     refuses(exe, 2, "allowed are clock|max", "--pace", "fast")
     refuses(exe, 2, "needs a value", "--device")
     refuses(exe, 2, "two streams 'a'", "a=x.wav", "a=y.wav")
