@@ -44,7 +44,8 @@ static void add_stream(struct lvx_server *server, struct lvx_text *t, struct lvx
 {
 	struct lvx_hub_info info;
 	lvx_hub_get_info(stream, &info);
-	lvx_json_out_info(t, lvx_engine_model(server->params.engine), &info);
+	lvx_json_out_info(t, lvx_engine_model(server->params.engine), &info,
+		lvx_http_has_hls(server, info.id));
 	lvx_text_printf(t, "\n");
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { PLAYLIST_MAX = 16 << 20 };
 
@@ -99,6 +100,15 @@ static void read_playlist(struct lws *wsi, const char *file, struct lvx_http_rep
 	else
 		lvx_text_add(&reply->body, text, len);
 	free(text);
+}
+
+bool lvx_http_has_hls(struct lvx_server *server, const char *id)
+{
+	char dir[PATH_MAX], master[PATH_MAX];
+	if (!lvx_outputs_hls(server->params.outputs, id, dir))
+		return false;
+	int n = snprintf(master, sizeof(master), "%s/master.m3u8", dir);
+	return n > 0 && (size_t)n < sizeof(master) && access(master, R_OK) == 0;
 }
 
 bool lvx_http_find_hls(struct lvx_server *server, struct lws *wsi, const char *path,

@@ -219,8 +219,8 @@ static void further(
 	lvx_text_printf(t, "]");
 }
 
-void lvx_json_out_info(
-	struct lvx_text *t, const struct lvx_model_info *model, const struct lvx_hub_info *i)
+void lvx_json_out_info(struct lvx_text *t, const struct lvx_model_info *model,
+	const struct lvx_hub_info *i, bool hls)
 {
 	lvx_text_printf(t, "{\"id\":\"%s\",\"kind\":\"%s\"", i->id, i->uri ? "source" : "push");
 	string(t, "uri", i->uri);
@@ -248,6 +248,10 @@ void lvx_json_out_info(
 	number_or_null(t, "latency_ms", i->latency_us >= 0, i->latency_us / 1000);
 	decibels(t, "level_db", i->stream.ring.rms);
 	decibels(t, "peak_db", i->stream.ring.peak);
-	lvx_text_printf(t, ",\"silent_us\":%" PRId64 ",\"hold_us\":%" PRId64 "}",
+	lvx_text_printf(t, ",\"silent_us\":%" PRId64 ",\"hold_us\":%" PRId64 ",\"hls\":",
 		i->stream.ring.silent_us, i->hold_us);
+	if (hls)
+		lvx_text_printf(t, "\"hls/%s/master.m3u8\"}", i->id);
+	else
+		lvx_text_printf(t, "null}");
 }

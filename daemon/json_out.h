@@ -62,7 +62,8 @@ void lvx_json_out_lanes(struct lvx_text *t, const struct lvx_model_info *model, 
 void lvx_json_out_delays(struct lvx_text *t, const struct lvx_model_info *model);
 /* [{"name":..., "languages":[...]}, ...] of a model. */
 void lvx_json_out_model_lanes(struct lvx_text *t, const struct lvx_model_info *model);
-void lvx_json_out_info(
-	struct lvx_text *t, const struct lvx_model_info *model, const struct lvx_hub_info *info);
+/* hls: is there HLS of it? */
+void lvx_json_out_info(struct lvx_text *t, const struct lvx_model_info *model,
+	const struct lvx_hub_info *info, bool hls);
 
 #endif

@@ -86,6 +86,8 @@ bool lvx_http_find_page(struct lvx_server *server, const char *path, char *file)
 /* The same below LVX_HLS_PATH. False: the reply is there, a playlist or an error. */
 bool lvx_http_find_hls(struct lvx_server *server, struct lws *wsi, const char *path, char *file,
 	struct lvx_http_reply *reply);
+/* Is there a master playlist of that stream? */
+bool lvx_http_has_hls(struct lvx_server *server, const char *id);
 
 /* ---- doors/ ---- */
 /* Whether a handshake may become a connection of the protocol; else the reply says why not. */

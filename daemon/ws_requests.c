@@ -193,7 +193,7 @@ static void subscribe(struct lvx_ws_session *s, const struct lvx_request *r)
 	lvx_text_printf(&t, ",\"sound\":");
 	lvx_text_json(&t, lvx_hub_sound_name(r->sound));
 	lvx_text_printf(&t, ",\"state\":\"%s\",\"info\":", info.state);
-	lvx_json_out_info(&t, model, &info);
+	lvx_json_out_info(&t, model, &info, lvx_http_has_hls(s->server, info.id));
 	lvx_text_printf(&t, "}");
 	lvx_ws_send(s, &t);
 	bool other_epoch = r->from == LVX_FROM_KEY && r->epoch != info.epoch;

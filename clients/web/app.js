@@ -21,7 +21,6 @@ const tongue = {}; // of each lane that is on, the language that was asked for
 
 const settings = new Settings($("settings"), apply);
 const now = () => settings.now;
-if (params.get("token")) settings.set("token", params.get("token"));
 
 const programme = new Programme($("programme"), onProgramme);
 const announcer = new Announcer($("log"));
@@ -75,7 +74,7 @@ function apply(s, changed) {
 
 function show() {
   const s = now(), lanes = on();
-  if (s.late !== "none" && info && !["ended", "failed"].includes(info.state)) programme.show(info, { base, late: s.late === "match" });
+  if (s.late !== "none" && info && !["ended", "failed"].includes(info.state)) programme.show(info, { base, late: s.late === "match", token: s.token });
   else if (s.late === "none") programme.hide();
   const picture = programme.shown, shown = {};
   if (s.captions) shown.caption = info?.language ? languageName(info.language) : "Captions";
@@ -118,7 +117,7 @@ function languageName(tag) {
 function onProgramme(event) {
   const v = $("programme"), muted = v.muted || v.volume === 0;
   if (event === "show" || event === "hide") return queueMicrotask(show);
-  if (event === "seeked") stage.jump(Object.fromEntries(on().map((l) => [l, said[l]])));
+  if (event === "seeked" || event === "loadeddata") stage.jump(Object.fromEntries(on().map((l) => [l, said[l]])));
   if (event === "pause" || event === "play") setPaused(v.paused && programme.shown);
   $("mute").setAttribute("aria-pressed", String(muted));
   $("mute").querySelector("use").setAttribute("href", `icons.svg#${muted ? "mute" : "sound"}`);
@@ -203,7 +202,10 @@ function onSubscribed(e) {
   info = { ...e.info, state: e.state };
   let again = false;
   for (const t of Object.values(said)) again = t.begin(e.epoch) || again;
-  if (again) note("The stream began again.");
+  if (again) {
+    programme.hide(); // its clock was that of the old run
+    note("The stream began again.");
+  }
   catching ??= { words: [], resumed: said.caption.lines.length > 0 };
   catching.until = e.next_seq;
   later();
@@ -405,5 +407,6 @@ document.addEventListener("keydown", (e) => {
 });
 
 panel.show(said.caption, "caption");
-start();
+if (params.get("token")) settings.set("token", params.get("token")); // starts
+else start();
 setInterval(refresh, 3000);

@@ -29,9 +29,11 @@ export class Programme {
   /** Can one go back and forth in it? */
   get duration() { return this.shown && Number.isFinite(this.#video.duration) ? this.#video.duration : null; }
 
-  /** late: the picture waits for its captions. base: where the daemon is. */
-  show(info, { base, late }) {
-    const src = info.hls ? new URL(info.hls, base).href : /^https?:/.test(info.uri ?? "") ? info.uri : null;
+  /** late: the picture waits for its captions. base: where the daemon is; token: what it asks for. */
+  show(info, { base, late, token }) {
+    const hls = info.hls && new URL(info.hls, base);
+    if (hls && token) hls.searchParams.set("token", token);
+    const src = hls ? hls.href : /^https?:/.test(info.uri ?? "") ? info.uri : null;
     if (!src) return this.hide();
     if (src === this.#src) return;
     this.hide();
@@ -65,16 +67,19 @@ export class Programme {
   }
 
   async #playHls(src, info) {
-    this.#zero_us = info.start_wall_us ?? null;
+    this.#zero_us = null;
     if (this.#video.canPlayType(HLS_TYPE)) {
+      const start = await firstDate(src);
+      if (this.#src !== src) return;
+      if (start && info.start_wall_us) this.#zero_us = info.start_wall_us - start * 1000;
       this.#video.src = src;
-      this.#align(src, info);
       return this.#play();
     }
     // Whoever wants HLS in other browsers lays hls.js (its hls.mjs) beside this file; it is not part of Lumivox.
     try {
       const { default: Hls } = await import("./hls.mjs");
       if (this.#src !== src) return;
+      this.#zero_us = info.start_wall_us ?? null;
       this.#hls = new Hls();
       this.#hls.loadSource(src);
       this.#hls.attachMedia(this.#video);
@@ -84,18 +89,23 @@ export class Programme {
     }
   }
 
-  /** Where a browser plays HLS by itself: its time is the media's; getStartDate() says the time of day of 0. */
-  #align(src, info) {
-    const v = this.#video;
-    this.#zero_us = null;
-    v.addEventListener("loadedmetadata", () => {
-      const start = v.getStartDate?.().getTime();
-      if (this.#src === src && start && info.start_wall_us) this.#zero_us = info.start_wall_us - start * 1000;
-    }, { once: true });
-  }
-
   #play() {
     this.#changed("show");
     this.#video.play().catch(() => {}); // muted, so it may; where it may not, there is the button
+  }
+}
+
+/**
+ * The time of day, in ms, at which the programme of a master playlist begins: where a browser plays HLS by itself, its
+ * time 0 is the first segment that was there when it came. Null: none is given.
+ */
+async function firstDate(master) {
+  try {
+    const text = async (url) => (await fetch(url)).text();
+    const media = (await text(master)).split("\n").find((l) => l && !l.startsWith("#"));
+    const date = /^#EXT-X-PROGRAM-DATE-TIME:(.*)$/m.exec(await text(new URL(media, master)))?.[1];
+    return date ? Date.parse(date) : null;
+  } catch {
+    return null;
   }
 }

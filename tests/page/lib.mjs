@@ -19,7 +19,12 @@ const AXE = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--mute-audio",
   "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"];
 
-export const folder = () => fs.mkdtempSync(path.join(os.tmpdir(), "lvx-page-"));
+/** A folder that is there as long as the process. */
+export function folder() {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "lvx-page-"));
+  process.on("exit", () => fs.rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
 
 /** A tone that is loud enough to be no dead air. */
 export function wav(file, seconds, { silent = false } = {}) {

@@ -7,7 +7,6 @@ import test from "node:test";
 import { Daemon, barriers, browser, folder, shot, until, visit, wav, when, widths } from "./lib.mjs";
 
 const dir = folder(), sound = wav(path.join(dir, "a.wav"), 60), silence = wav(path.join(dir, "b.wav"), 60, { silent: true });
-test.after(() => fs.rmSync(dir, { recursive: true }));
 const card = (id) => `[...document.querySelectorAll('.card')].find((c) => c.querySelector('.name').textContent === '${id}')`;
 
 test("streams at a glance, dead air, the log; no barriers; three widths", async (t) => {

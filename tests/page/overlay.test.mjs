@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The overlay, as OBS loads it: nothing but rows on nothing.
 import assert from "node:assert/strict";
-import fs from "node:fs";
 import path from "node:path";
 import test from "node:test";
 import { Daemon, barriers, browser, folder, line, shot, visit, wav, when } from "./lib.mjs";
 
 const ROWS = "[...document.querySelectorAll('.row')].map((r) => r.textContent)";
 const dir = folder(), sound = wav(path.join(dir, "a.wav"), 40);
-test.after(() => fs.rmSync(dir, { recursive: true }));
 
 test("rows roll up on a transparent ground, and go after silence", async (t) => {
   const d = await Daemon.start(t, [`news=${sound}`, "--pace", "clock", "--lanes", "caption"]);

@@ -2,7 +2,6 @@
 // The viewer's page with the model that ships: the bundled clip, and a microphone (a file that Chromium plays into it).
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import fs from "node:fs";
 import path from "node:path";
 import test from "node:test";
 import { CLIP, Daemon, LUMIVOXD, browser, events, folder, serve, shot, visit, when } from "./lib.mjs";
@@ -24,7 +23,6 @@ test("the clip: captions over the picture, and every word in the transcript", { 
 
 test("the microphone becomes a stream", { skip }, async (t) => {
   const dir = folder(), wav = path.join(dir, "mic.wav");
-  t.after(() => fs.rmSync(dir, { recursive: true }));
   execFileSync("ffmpeg", ["-nostdin", "-v", "error", "-i", CLIP, "-vn", "-ac", "1", "-ar", "48000", wav]);
   const d = await Daemon.start(t, [], { exe: LUMIVOXD });
   const b = await browser(t, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", `--use-file-for-fake-audio-capture=${wav}%noloop`);

@@ -2,6 +2,7 @@
 // The viewer's page in Chromium, over a daemon whose model says c0, c1, ... (t0 or fr0 in translation, d0 in description),
 // one each 400 ms, eight a sentence.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import test from "node:test";
@@ -14,7 +15,6 @@ const state = (page) => page.evaluate("document.querySelector('#status').dataset
 const count = (n, prefix = "c", from = 0) => Array.from({ length: n }, (_, i) => `${prefix}${from + i}`);
 const choose = (page, id, value) => page.locator(id).selectOption(value);
 const dir = folder(), sound = wav(path.join(dir, "a.wav"), 40);
-test.after(() => fs.rmSync(dir, { recursive: true }));
 
 test("captions arrive word by word, stay where they are, and are announced in whole phrases", async (t) => {
   const d = await Daemon.start(t, [`news=${sound}`, "--pace", "clock", "--lanes", "caption"]);
@@ -295,4 +295,30 @@ test("an access token that is asked for", async (t) => {
   await page.keyboard.press("Tab");
   await when(page, `${LINES}.includes('c2')`);
   assert.deepEqual(await page.evaluate("Object.values(localStorage).filter((v) => v.includes('secret'))"), []);
+});
+
+test("HLS that the daemon offers: captions keep to its clock, also in a window that has moved on", async (t) => {
+  const file = path.join(dir, "in.ts"), hls = path.join(dir, "hls");
+  execFileSync("ffmpeg", ["-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25", "-f", "lavfi", "-i", "sine=440:r=48000", "-t", "60",
+    "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac", "-f", "mpegts", file]);
+  const d = await Daemon.start(t, [`tv=${file}`, "--pace", "clock", "--lanes", "caption", "--hls", hls, "--hls-segment", "1", "--hls-window", "4", "--token", "t&t"]);
+  const info = () => d.api("streams/tv", { token: "t&t" });
+  assert.equal((await info()).hls, null); // not yet
+  await until(async () => (await info()).heard_us > 14000000 && (await info()).hls === "hls/tv/master.m3u8");
+  const page = await visit(t, await browser(t), `${d.url}#token=t%26t`);
+  await when(page, "document.querySelector('#stage').dataset.picture === 'yes' && document.querySelector('#programme').currentTime > 1");
+  // Where the picture is on the stream's timeline, by the playlist's own times of day, against the word that is shown.
+  await when(page, `${STAGE("caption")} !== ''`);
+  const shown = await page.evaluate(`new Promise((done) => {
+    const got = [], timer = setInterval(() => {
+      const last = [...document.querySelectorAll('[data-lane=caption] .row')].map((r) => r.textContent).join(' ').split(' ').pop();
+      got.push([0.1 + 0.4 * Number(last.slice(1)), document.querySelector('#programme').currentTime]);
+      if (got.length === 20) { clearInterval(timer); done(got); }
+    }, 100);
+  })`);
+  // Word N begins at 0.1 + 0.4 N s: word and picture move together, some segments behind what the daemon has heard.
+  const apart = shown.map(([word, picture]) => word - picture);
+  assert.ok(Math.max(...apart) - Math.min(...apart) < 1.5, JSON.stringify(shown));
+  assert.ok((await info()).heard_us / 1e6 - shown.at(-1)[0] > 2, JSON.stringify(shown));
+  assert.ok(Math.min(...apart) > 3, JSON.stringify(apart)); // its time 0 is not the stream's
 });
