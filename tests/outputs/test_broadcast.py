@@ -20,7 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "daemon"))
 import harness
 from harness import PATIENCE, Daemon, folder
-from media import Popen, ffmpeg, free_port, hashes, probe, programme, wait_log, wait_size
+from media import Popen, ffmpeg, free_port, hashes, probe, programme, wait, wait_log, wait_size
 
 CC_DUMP = sys.argv.pop(2)
 WORD_US = 400000
