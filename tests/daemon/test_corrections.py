@@ -4,7 +4,7 @@ import json
 import time
 
 from harness import PATIENCE, Daemon, folder, main, wav
-from test_record import files, read, said, seconds  # noqa: F401
+from test_record import files, said
 
 
 def line(events, n):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input gets a clear error on its own connection or stream; everything else runs on."""
 import asyncio
-import json
 import os
 import socket
 import ssl
@@ -10,7 +9,7 @@ import time
 
 import websockets
 
-from harness import PATIENCE, Daemon, folder, main, pcm, wav, words
+from harness import PATIENCE, Daemon, folder, main, wav, words
 from test_streams import close_code, frame, raw_websocket
 
 
