@@ -251,6 +251,8 @@ static enum lvx_status write_header(struct lvx_mux *m, const char *service, stru
 	f->flags |= AVFMT_FLAG_FLUSH_PACKETS; /* nothing waits in our buffer for the next */
 	if (strcmp(f->oformat->name, "mpegts") == 0) {
 		f->max_delay = TS_DELAY_US;
+		/* A receiver need not wait for the next picture to know that this one is whole. */
+		av_dict_set(&options, "omit_video_pes_length", "0", 0);
 		av_dict_set(&f->metadata, "service_provider", "Lumivox", 0);
 		av_dict_set(&f->metadata, "service_name", service, 0);
 	} else if (strcmp(f->oformat->name, "mp4") == 0) {

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Delay from the end of a spoken word to its last character in a decoded picture at the receiver of the outgoing
-transport stream, on the bundled clip as H.264 with B-frames.
+transport stream, on the bundled clip, or on recordings, as H.264 with B-frames.
 
-    bench_broadcast.py [--runs N] [--ways file,srt,rtmp] [--delay MS]
+    bench_broadcast.py [--runs N] [--ways file,srt,rtmp] [--delay MS] [--speech FILE...]
 
   file   the daemon plays the file at its own speed
   srt    ffmpeg sends it live over SRT to another ffmpeg, which hands it to `lumivox push`
   rtmp   the same over RTMP
 
-Word ends are those of the synthesiser (clients/demo/clip.json); the clock starts when the first bytes leave.
+The clock is that of the packets as they leave. Word ends are those of the synthesiser (clients/demo/clip.json); with
+recordings, of which nobody knows them, those of the daemon's events (docs/PROTOCOL.md): a minute is made of the files.
 """
 import argparse
+import asyncio
 import contextlib
+import math
 import os
 import re
 import signal
@@ -28,9 +31,22 @@ CC_DUMP = os.path.join(lvx.BUILD, "tests", "outputs", "cc_dump")
 FFMPEG = ["ffmpeg", "-nostdin", "-v", "error", "-y"]
 
 
+ENCODED = ["-r", "25", "-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", "aac",
+         "-ac", "2", "-b:a", "192k"]
+
+
+def make_of(files, path):
+    """A minute of the recordings, with a test picture."""
+    inputs = [x for f in files for x in ("-i", f)]
+    sound = "".join(f"[{i}:a]aresample=48000[a{i}];" for i in range(len(files)))
+    joined = "".join(f"[a{i}]" for i in range(len(files)))
+    subprocess.run([*FFMPEG, *inputs, "-filter_complex", f"{sound}{joined}concat=n={len(files)}:v=0:a=1[a];"
+                    "testsrc2=s=640x360:r=25[v]", "-map", "[v]", "-map", "[a]", "-t", "60", "-shortest", *ENCODED, path],
+                   check=True)
+
+
 def make(path):
-    subprocess.run([*FFMPEG, "-i", lvx.CLIP, "-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "50",
-                    "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "128k", path], check=True)
+    subprocess.run([*FFMPEG, "-i", lvx.CLIP, *ENCODED, path], check=True)
 
 
 @contextlib.contextmanager
@@ -61,28 +77,42 @@ def words_seen(dump):
 
 
 def live(way, path, daemon):
-    """Sends the clip; the time of day of its first bytes."""
+    """Sends the programme; the time of day of its beginning."""
     port = lvx.free_port()
     url, listen = {"srt": (f"srt://127.0.0.1:{port}?latency=50000", f"srt://127.0.0.1:{port}?mode=listener&latency=50000"),
                    "rtmp": (f"rtmp://127.0.0.1:{port}/live/clip",) * 2}[way]
     container = "mpegts" if way == "srt" else "flv"
-    hand_over = [*FFMPEG, *(["-listen", "1"] if way == "rtmp" else []), "-fflags", "nobuffer", "-analyzeduration", "200000",
-                 "-i", listen, "-c", "copy", "-f", "mpegts", "-flush_packets", "1", "-"]
+    # What SRT carries is a transport stream already: its bytes go on as they are.
+    hand_over = [*FFMPEG, "-f", "data", "-i", listen, "-map", "0", "-c", "copy", "-f", "data", "-flush_packets", "1", "-"]
+    if way == "rtmp":
+        hand_over = [*FFMPEG, "-listen", "1", "-fflags", "nobuffer", "-analyzeduration", "200000", "-i", listen, "-c", "copy",
+                     "-f", "mpegts", "-pes_payload_size", "0", "-flush_packets", "1", "-"]
     with running(hand_over, stdout=subprocess.PIPE) as receiver, \
-            running([lvx.LUMIVOX, "push", "--server", daemon.ws.removesuffix("/api/ws"), "--live", "-q", "-"],
+            running([lvx.LUMIVOX, "push", "--server", daemon.ws.removesuffix("/api/ws"), "--stream", "clip",
+                     "--live", "-q", "-"],
                     stdin=receiver.stdout, stdout=subprocess.DEVNULL):
         time.sleep(1)
         sender = subprocess.Popen([*FFMPEG, "-re", "-i", path, "-c", "copy", "-f", "tee", "-map", "0",
-                                   f"[f={container}]{url}|[f=data:select=a]pipe:1"], stdout=subprocess.PIPE)
-        sender.stdout.read(1)
-        start = time.time()
-        sender.stdout.read()
+                                   f"[f={container}]{url}|[f=framecrc:select=a:flush_packets=1]pipe:1"],
+                                  stdout=subprocess.PIPE, text=True)
+        # Each packet leaves when the clock has come to it: the earliest tells when 0 was.
+        start, tick = math.inf, 1
+        for line in sender.stdout:
+            if found := re.match(r"#tb 0: (\d+)/(\d+)", line):
+                tick = int(found[1]) / int(found[2])
+            elif line[0] != "#":
+                start = min(start, time.time() - int(line.split(",")[1]) * tick)
         sender.wait()
         time.sleep(4)
     return start
 
 
-def once(way, path, delay):
+def words_said(daemon):
+    events = asyncio.run(lvx.watch(daemon, "clip"))
+    return [dict(w, end_ms=w["end_us"] / 1000) for w in lvx.words(events)]
+
+
+def once(way, path, delay, recorded):
     port = lvx.free_port()
     out = f"udp://127.0.0.1:{port}"
     with tempfile.NamedTemporaryFile("w+") as dump, \
@@ -90,16 +120,17 @@ def once(way, path, delay):
         source = ["clip=" + path] if way == "file" else []
         with lvx.Daemon("--out", out, "--out-delay", str(delay), *source) as d:
             if way == "file":
-                time.sleep(lvx.truth()["duration_ms"] / 2000)
+                time.sleep(5)
                 start = d.stream("clip")["start_wall_us"] / 1e6
                 while d.stream("clip")["state"] == "live":
                     time.sleep(0.2)
                 time.sleep(2)
             else:
                 start = live(way, path, d)
+            spoken = words_said(d) if recorded else lvx.truth()["words"]
         time.sleep(0.5)
         dump.seek(0)
-        return lvx.delays(lvx.truth()["words"], words_seen(dump.read()), start)
+        return lvx.delays(spoken, words_seen(dump.read()), start)
 
 
 def main():
@@ -107,15 +138,19 @@ def main():
     ap.add_argument("--runs", type=int, default=3)
     ap.add_argument("--ways", default="file,srt,rtmp")
     ap.add_argument("--delay", type=int, default=1000)
+    ap.add_argument("--speech", nargs="*")
     a = ap.parse_args()
     if not os.path.isdir(lvx.MODEL):
         print(f"skipped: there is no model at {lvx.MODEL}")
         return lvx.SKIP
     with tempfile.TemporaryDirectory() as tmp:
-        path = os.path.join(tmp, "clip.mp4")
-        make(path)
+        path = os.path.join(tmp, "clip.mkv")
+        if a.speech:
+            make_of(a.speech, path)
+        else:
+            make(path)
         for way in a.ways.split(","):
-            runs = [once(way, path, a.delay) for _ in range(a.runs)]
+            runs = [once(way, path, a.delay, bool(a.speech)) for _ in range(a.runs)]
             print(f"{lvx.show_delays(f'{way:<5}', [x for r in runs for x in r])} in {a.runs} runs, out-delay {a.delay} ms "
                   f"(medians {' '.join(f'{lvx.quantile(r, .5):.0f}' for r in runs)})", flush=True)
     return 0

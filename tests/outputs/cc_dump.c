@@ -73,6 +73,8 @@ int main(int argc, char **argv)
 	signal(SIGINT, on_signal);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	f->interrupt_callback = (AVIOInterruptCB){is_stopped, NULL};
+	/* What it finds in longer is not needed, and pictures that wait meanwhile look late. */
+	f->max_analyze_duration = 200000;
 	if (avformat_open_input(&f, argv[1], NULL, NULL) < 0 ||
 		avformat_find_stream_info(f, NULL) < 0) {
 		fprintf(stderr, "cc_dump: %s cannot be read\n", argv[1]);
