@@ -111,9 +111,11 @@ static char *trimmed(const char *s, size_t len)
 	}
 	while (len > 0 && (s[len - 1] == ' ' || s[len - 1] == '\t' || s[len - 1] == '\r'))
 		len--;
-	char *copy = strndup(s, len);
+	char *copy = malloc(len + 1);
 	if (!copy)
 		abort();
+	memcpy(copy, s, len);
+	copy[len] = '\0';
 	for (char *p = copy; *p; p++)
 		*p = *p == '\t' ? ' ' : *p;
 	return copy;
