@@ -19,7 +19,7 @@
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 
-enum { PACKETS_MAX = 400, SPAN = 300 }; /* SPAN: pictures of the clip */
+enum { SPAN = 300 }; /* pictures of the clip */
 #define PICTURE_US(n) ((int64_t)(n)*1001000 / 30)
 
 static const char *const words[] = {"Guten", "Abend,", "schöne", "Grüße", "¿Qué", "tal,", "señor?",
@@ -27,8 +27,8 @@ static const char *const words[] = {"Guten", "Abend,", "schöne", "Grüße", "¿
 	"x—y", "Щука", "über-groß", "Łódź", "100%", "don't", "we", "are."};
 
 struct clip {
-	AVPacket *packet[PACKETS_MAX];
-	int64_t first_pts_us; /* of the earliest */
+	AVPacket *packet[SPAN]; /* in the order of decoding */
+	int64_t first_pts_us;   /* of the earliest */
 	AVCodecContext *decoder;
 };
 
@@ -79,11 +79,26 @@ static void load(struct clip *c)
 	rmdir(dir);
 }
 
+static void unload(struct clip *c)
+{
+	for (int i = 0; i < SPAN; i++)
+		av_packet_free(&c->packet[i]);
+	avcodec_free_context(&c->decoder);
+}
+
 static void open_side(struct side *s)
 {
 	for (int f = 0; f < 2; f++) {
 		s->cc[f] = lvx_cc608_create(&(struct lvx_cc608_params){f + 1, 2 + f});
 		s->read[f] = cc_read_open(f + 1);
+	}
+}
+
+static void close_side(struct side *s)
+{
+	for (int f = 0; f < 2; f++) {
+		lvx_cc608_destroy(s->cc[f]);
+		cc_read_close(s->read[f]);
 	}
 }
 
@@ -109,9 +124,7 @@ static uint64_t n_pictures;
 
 static void decode(struct clip *c, const AVPacket *packet, struct side *s)
 {
-	static AVFrame *frame;
-	if (!frame)
-		frame = av_frame_alloc();
+	AVFrame *frame = av_frame_alloc();
 	if (avcodec_send_packet(c->decoder, packet) < 0)
 		die("a picture was not decoded");
 	while (avcodec_receive_frame(c->decoder, frame) == 0) {
@@ -124,6 +137,7 @@ static void decode(struct clip *c, const AVPacket *packet, struct side *s)
 		n_pictures++;
 		av_frame_unref(frame);
 	}
+	av_frame_free(&frame);
 }
 
 static void pass(struct clip *c, struct lvx_embed *e, int i, int64_t span_us, struct side *s)
@@ -215,5 +229,9 @@ int main(int argc, char **argv)
 	bool ok = n_pictures == (uint64_t)all;
 	for (int f = 0; f < 2; f++)
 		ok = same(sides, f) && ok;
+	lvx_embed_destroy(e);
+	close_side(&sides[0]);
+	close_side(&sides[1]);
+	unload(&clip);
 	return !ok;
 }
