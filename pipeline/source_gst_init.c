@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 
+#include <gio/gio.h>
 #include <gst/tag/tag.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +76,20 @@ static void on_log(GstDebugCategory *category, GstDebugLevel level, const gchar 
 
 static struct lvx_error init_error;
 
+/*
+ * Plug-ins of the network (rtmp2, soup) meet these types first, in threads of their own. One that
+ * registers a type while another sets up a class that asks for it wait for each other in GLib for
+ * good; what is there before the threads are cannot.
+ */
+static void know_sockets(void)
+{
+	const GType types[] = {G_TYPE_SOCKET_ADDRESS, G_TYPE_INET_SOCKET_ADDRESS,
+		G_TYPE_NETWORK_ADDRESS, G_TYPE_SOCKET, G_TYPE_SOCKET_CLIENT,
+		G_TYPE_TCP_CONNECTION, G_TYPE_PROXY_ADDRESS};
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		(void)g_type_class_ref(types[i]); /* kept for the life of the process */
+}
+
 static void init_once(void)
 {
 	GError *error = NULL;
@@ -85,6 +100,7 @@ static void init_once(void)
 		g_clear_error(&error);
 		return;
 	}
+	know_sockets();
 	/* In parentheses: the macros of the same names are not ISO C. */
 	(gst_debug_remove_log_function)(gst_debug_log_default);
 	(gst_debug_add_log_function)(on_log, NULL, NULL);
