@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/hold.h"
 
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+
 #include <stdlib.h>
 
 struct item {
@@ -96,6 +100,20 @@ bool lvx_hold_put(struct lvx_hold *h, const struct lvx_hub_event *e, json_t *roo
 		.root = root};
 	*h->last = item;
 	h->last = &item->next;
+	return true;
+}
+
+bool lvx_hold_event(
+	struct lvx_hold *hold, const struct lvx_hub_event *event, const char *whose)
+{
+	struct lvx_error err;
+	json_t *root;
+	if ((event->kind != LVX_HUB_TEXT && event->kind != LVX_HUB_CORRECTION) ||
+		lvx_json_parse(&root, "event", event->data + LVX_EVENT_HEADROOM, event->len,
+			&err) != LVX_OK)
+		return false;
+	if (!lvx_hold_put(hold, event, root, lvx_now_us()))
+		lvx_log_debug("a correction came too late for %s", whose);
 	return true;
 }
 

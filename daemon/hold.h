@@ -23,6 +23,9 @@ void lvx_hold_destroy(struct lvx_hold *hold); /* NULL is fine */
  * late, because a word of its line has left already; it is dropped. */
 bool lvx_hold_put(
 	struct lvx_hold *hold, const struct lvx_hub_event *event, json_t *root, int64_t now_us);
+/* The same of any event of the hub, now. False: it is none of text, so nothing was done. whose: the
+ * output and its option, for the log, where a correction comes too late. */
+bool lvx_hold_event(struct lvx_hold *hold, const struct lvx_hub_event *event, const char *whose);
 /*
  * The next event that has waited long enough, or (all) the next one: a text event, or a
  * correction that stands for one, with "words", "lane" and "language"; "segment_end" is

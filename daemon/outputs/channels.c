@@ -2,8 +2,6 @@
 #include "daemon/outputs/channels.h"
 
 #include "base/clock.h"
-#include "base/json.h"
-#include "base/log.h"
 #include "daemon/cues.h"
 #include "daemon/hold.h"
 
@@ -124,15 +122,8 @@ static void release(struct lvx_channels *c, bool all)
 
 void lvx_channels_event(struct lvx_channels *c, const struct lvx_hub_event *event)
 {
-	struct lvx_error err;
-	json_t *root;
-	if ((event->kind != LVX_HUB_TEXT && event->kind != LVX_HUB_CORRECTION) ||
-		lvx_json_parse(&root, "event", event->data + LVX_EVENT_HEADROOM, event->len,
-			&err) != LVX_OK)
-		return;
-	if (!lvx_hold_put(c->hold, event, root, lvx_now_us()))
-		lvx_log_debug("a correction came too late for the broadcast (out-delay)");
-	release(c, false);
+	if (lvx_hold_event(c->hold, event, "the broadcast (out-delay)"))
+		release(c, false);
 }
 
 void lvx_channels_tick(struct lvx_channels *c, int64_t heard_us, int64_t delay_us)

@@ -2,8 +2,6 @@
 #include "daemon/outputs/hls_lanes.h"
 
 #include "base/clock.h"
-#include "base/json.h"
-#include "base/log.h"
 #include "daemon/hold.h"
 
 #include <stdio.h>
@@ -140,15 +138,8 @@ static void release(struct lvx_hls_lanes *l, bool all, uint64_t first)
 
 void lvx_hls_lanes_event(struct lvx_hls_lanes *l, const struct lvx_hub_event *event, uint64_t first)
 {
-	struct lvx_error err;
-	json_t *root;
-	if ((event->kind != LVX_HUB_TEXT && event->kind != LVX_HUB_CORRECTION) ||
-		lvx_json_parse(&root, "event", event->data + LVX_EVENT_HEADROOM, event->len,
-			&err) != LVX_OK)
-		return;
-	if (!lvx_hold_put(l->hold, event, root, lvx_now_us()))
-		lvx_log_debug("a correction came too late for HLS (hls-hold)");
-	release(l, false, first);
+	if (lvx_hold_event(l->hold, event, "HLS (hls-hold)"))
+		release(l, false, first);
 }
 
 int64_t lvx_hls_lanes_time(struct lvx_hls_lanes *l, int64_t heard_us, uint64_t first)

@@ -116,13 +116,17 @@ def load(data, places):
     return out
 
 
+def held_sentences(data, lang, paired=()):
+    """Held-out sentences of a language; paired: keys of those that go by their translation."""
+    return [s for s in sentences(data, f"common-voice.{lang}.txt.xz", lang)
+            if held(s) and len(s.split()) >= 4 and key(s) not in paired]
+
+
 def tests(data, places, most=400):
     """Held-out sentences: (lang, None) -> [(text, None)], (source, target) -> [(text, translation)]."""
     out, paired = {}, {key(a) for a, _, _ in translations(places, "de", "en")}
     for lang in TARGETS:
-        name = f"common-voice.{lang}.txt.xz"
-        out[lang, None] = [(s, None) for s in sentences(data, name, lang)
-                           if held(s) and len(s.split()) >= 4 and key(s) not in paired]
+        out[lang, None] = [(s, None) for s in held_sentences(data, lang, paired)]
     for source, targets in TARGETS.items():
         for target in targets:
             out[source, target] = [(a, join(b, target)) for a, b, _ in translations(places, source, target)

@@ -102,9 +102,7 @@ class Scorer:
         data, paired = self.need(), set()
         if lang == "de":
             paired = {texts.key(b) for _, b in align_text.read(data, "de")}
-        some = [s for s in texts.sentences(data, f"common-voice.{lang}.txt.xz", lang)
-                if texts.held(s) and len(s.split()) >= 4 and texts.key(s) not in paired]
-        return sorted(some, key=texts.order)[:self.args.texts]
+        return sorted(texts.held_sentences(data, lang, paired), key=texts.order)[:self.args.texts]
 
     def voiced(self, name, said, lang):
         return self.spoken(name, [(*texts.held_voice(i, lang)[:4], s) for i, s in enumerate(said)])
