@@ -243,6 +243,20 @@ const char *scratch_dir(void)
 	return dir;
 }
 
+void scratch_noise(const char *name, size_t len)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/%s", scratch_dir(), name);
+	FILE *f = fopen(path, "wb");
+	must(f != NULL, "noise");
+	uint32_t seed = 1;
+	for (size_t i = 0; i < len; i++) {
+		seed = seed * 1664525u + 1013904223u;
+		putc((int)(seed >> 24), f);
+	}
+	must(fclose(f) == 0, "noise");
+}
+
 void scratch_remove(void)
 {
 	if (dir[0])

@@ -78,6 +78,8 @@ double tone_share(const float *pcm, size_t n, double hz, double rate);
 bool run_command(const char *fmt, ...) LVX_PRINTF(1, 2);
 /* A fresh directory for this test's files. */
 const char *scratch_dir(void);
+/* Noise into a file of it: the same bytes every time, since true noise is some media's header now and then. */
+void scratch_noise(const char *name, size_t len);
 void scratch_remove(void);
 
 #endif

@@ -315,7 +315,8 @@ static void must_fail(const char *name, const char *why)
 static void test_not_media(void **state)
 {
 	(void)state;
-	make("head -c 100000 /dev/urandom >garbage.bin; : >empty.wav; "
+	scratch_noise("garbage.bin", 100000);
+	make(": >empty.wav; "
 	     "echo 'This is text, no media.' >text.mkv; head -c 30 t8k.wav >short.wav");
 	must_fail("garbage.bin", "no media");
 	must_fail("text.mkv", "no media");
@@ -361,13 +362,14 @@ static void test_not_media(void **state)
 static void test_truncated_and_corrupt(void **state)
 {
 	(void)state;
+	scratch_noise("noise", 480);
 	make(FFMPEG "-i full.mp4 -c copy -movflags faststart fast.mp4 && " FFMPEG
 		"-i full.mp4 -c copy full.ts && " FFMPEG
 		"-i full.mp4 -c:v libvpx -b:v 300k -c:a libopus full.webm && "
 		"for f in fast.mp4 full.ts full.webm; do n=$(stat -c %s $f); "
 		"head -c $((n * 6 / 10)) $f >trunc_$f; cp $f corrupt_$f; "
-		"for i in 1 2 3 4 5 6 7 8; do head -c 60 /dev/urandom | dd of=corrupt_$f bs=1 "
-		"seek=$((n * (i + 1) / 11)) conv=notrunc status=none; done; done");
+		"for i in 1 2 3 4 5 6 7 8; do dd if=noise of=corrupt_$f bs=1 count=60 "
+		"skip=$((i * 60 - 60)) seek=$((n * (i + 1) / 11)) conv=notrunc status=none; done; done");
 	static const char *const names[] = {"fast.mp4", "full.ts", "full.webm"};
 	struct lvx_source_params p = defaults();
 	p.want_pictures = true;
