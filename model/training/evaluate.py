@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Held-out tests, greedy and streaming: word error rate, BLEU, names with and without a glossary, facts of pictures, tags
-of sounds, words in silence, noise and music.
+"""Held-out tests, greedy and streaming: word error rate, BLEU, names with and without a glossary, facts of pictures, nouns of
+photographs, tags of sounds, words in silence, noise and music.
 
 evaluate.py MODEL DATA SYNTH ESPEAK_DATA PLACES [--pictures FILE] [--sounds FOLDER] [--rows N] [--sets a,b,..]
             [--delays 3,5,10] [--detect]       runs a model folder; --detect does not tell it the language"""
@@ -17,6 +17,7 @@ import torch
 
 import features
 import m3
+import photos
 import pictures
 import scenes
 import sounds
@@ -31,7 +32,7 @@ T, TAIL, PREFIX = 256, 44, 16                             # slots; TAIL: room fo
 OPTIONAL = ("in:", "delay:")                              # conditions that a model need not have
 TAG = re.compile(r"\[[^\]]*\]")
 SETS = ["en", "de", "rms", "human-en", "human-de", "plain", *(f"{a}-{b}" for a, bs in texts.TARGETS.items() for b in bs),
-        "names", "pictures", "sounds", "silence", "voices"]
+        "names", "pictures", "photos", "sounds", "silence", "voices"]
 
 
 class Set(NamedTuple):
@@ -277,7 +278,7 @@ def silence(net, tok, names, seed=3):
     return sum(len(words(r)) for r in captions(net, tok, x, names)) / (n * T * 0.08 / 60)
 
 
-def everything(net, tok, sets, atlas, say, rows=None, only=None, extra=(), detect=False):
+def everything(net, tok, sets, atlas, data, say, rows=None, only=None, extra=(), detect=False):
     """extra: further conditions, as delay:10; detect: the language is not told."""
     net.eval()
     if not any(x.startswith("delay:") for x in extra):
@@ -306,6 +307,9 @@ def everything(net, tok, sets, atlas, say, rows=None, only=None, extra=(), detec
             got = describe(net, tok, atlas, sets["en"].waves[:rows or 40], say, cond("en"), fresh)
             say(f"EVAL pictures{', new nouns' if fresh else ''}: facts told, told right: " +
                 ", ".join(f"{k} {100 * r:.0f} %, {100 * p:.0f} % of {n}" for k, (r, p, n) in got.items()))
+    if go("photos"):
+        got = photos.describe(net, tok, data, greedy, cond("en"), say)
+        say("EVAL photos: " + ", ".join(f"{k} {100 * n / max(1, of):.0f} % of {of}" for k, (n, of) in got.items()))
     if "sounds" in sets and go("sounds"):
         got, pace = tags(net, tok, [x for i, x in enumerate(sets["sounds"]) if rows is None or i % 8 < rows], cond("en"))
         say("EVAL sounds: right tag, another tag: " + ", ".join(f"{k} {b}/{n}, {c}/{n}" for k, (n, b, c) in got.items()))
@@ -343,7 +347,7 @@ def main():
     for d in a.delays.split(",") if a.delays else [None]:
         if d:
             print(f"== delay {d} slots")
-        everything(net, tok, sets, atlas, print, a.rows, only, (f"delay:{d}",) if d else (), a.detect)
+        everything(net, tok, sets, atlas, a.data, print, a.rows, only, (f"delay:{d}",) if d else (), a.detect)
 
 
 if __name__ == "__main__":
