@@ -52,7 +52,7 @@ class Arena:
 
     def poll(self):
         """Takes in what the makers have left; True when there was something."""
-        files = sorted(glob.glob(os.path.join(self.work, "made", "*.pkl")), key=os.path.getmtime)[:8]
+        files = sorted(glob.glob(os.path.join(self.work, "made", "*.pkl")), key=os.path.getmtime)[:8 if self.stream else 1]
         for f in files:
             meta = pickle.load(open(f, "rb"))
             x = torch.from_numpy(np.fromfile(f[:-4] + ".pcm", np.int16))

@@ -115,9 +115,13 @@ class Sources:
 
 
 class Builder:
-    def __init__(self, c, tok, sources, seed, layout, translated, human=0.3, names=None):
+    """human, german: shares of the speech that are recordings, and of the windows without translation that are German; late: of the
+    words that are said a slot late. So that the model must look at what it has said to know what is still to be said: where
+    every word comes in the one slot that its sound foretells, it learns to take a word that was due for said."""
+    def __init__(self, c, tok, sources, seed, layout, translated, human=0.3, names=None, german=0.22, late=0.0):
         self.c, self.tok, self.src, self.rng = c, tok, sources, random.Random(seed)
         self.layout, self.t, self.translated, self.human = layout, layout.t, translated, human
+        self.german, self.late = german, late
         self.scenes = pictures.Scenes(names) if layout.rich else None
         self.cond = {name: 1 << i for i, name in enumerate(c.conds)}
         self.shares = [x[2] for x in TARGETS]
@@ -131,7 +135,7 @@ class Builder:
 
     def window(self, row, translated):
         rng, c, t = self.rng, self.c, self.t
-        lang, target, _ = rng.choices(TARGETS, self.shares)[0] if translated else ("de" if rng.random() < 0.22 else "en", None, 0)
+        lang, target, _ = rng.choices(TARGETS, self.shares)[0] if translated else ("de" if rng.random() < self.german else "en", None, 0)
         cased, given = rng.random() < 0.72, rng.random() < 0.5
         delay = c.delay if rng.random() < 0.45 else rng.choice(c.delays)
         w = Window(t, c.pad, delay)
@@ -213,8 +217,9 @@ class Builder:
             ms = base + int(e)
             if ms >= limit:
                 break
+            slot = int(ms / 80) + delay + (self.rng.random() < self.late)
             for shown in ([x] if cased else texts.plain(x).split()):
-                w.put("cap", int(ms / 80) + delay, self.tok.word(shown))
+                w.put("cap", slot, self.tok.word(shown))
             y = [ID[ch] for ch in x.lower() if ch in ID and ch != " "]
             if y and len(w.ctc) + len(y) + 1 <= CTC_MAX:
                 w.ctc += y + [1]

@@ -31,20 +31,32 @@ def losses(net, h, cap, tr, act, weight, masks, desc=None):
     return torch.stack([l_cap, l_tr, l_desc, F.binary_cross_entropy_with_logits(net.act(h).float(), act)])
 
 
+def has_bf16():
+    """Whether the processor multiplies bf16 itself."""
+    try:
+        return any(x in open("/proc/cpuinfo").read() for x in ("avx512_bf16", "amx_bf16"))
+    except OSError:
+        return False
+
+
 class Trainer:
     """The net, its optimisers and what both kinds of window share."""
-    def __init__(self, size, dev, world, atlas, lr, compiled=True):
+    def __init__(self, size, dev, world, atlas, lr, compiled=True, use_muon=True):
         self.dev, self.world, self.base_lr = dev, world, lr
+        self.bf16 = dev == "cuda" or has_bf16()
+        self.share, self.wrong, self.lost = dict(SHARE), 0.04, 0.03    # parts of the fed-back tokens that are others, that are PAD
         self.c = m3.config(size, **({"vocab_size": 6144} if size == "tiny" else {}))
         self.net = m3.M3(self.c).to(dev)
         muon, rest, vec = optim.split(self.net)
+        if not use_muon:
+            muon, rest = [], muon + rest
         cuda = dev == "cuda"
         self.lr = torch.zeros((), device=dev)
         self.adam_lr = torch.zeros((), device=dev)
         self.named, self.muon = muon, optim.Muon([p for _, p in muon])
         self.adam = torch.optim.AdamW([{"params": [p for _, p in rest], "weight_decay": 0.05},
                                        {"params": [p for _, p in vec], "weight_decay": 0.0}],
-                                      lr=self.adam_lr if cuda else 1e-3, betas=(0.9, 0.98),
+                                      lr=self.adam_lr if cuda else 0.0, betas=(0.9, 0.98),
                                       **({"fused": True, "capturable": True} if cuda else {}))
         quantised = [(p, weights.kind_of(n, p.shape)) for n, p in self.net.named_parameters() if not n.startswith("ctc")]
         self.quantised = [(p, 4 if k == "expert" else 8) for p, k in quantised if k != "exact"]
@@ -126,8 +138,8 @@ class Step:
         on = torch.stack([(slot >= f["on"][:, 2 * i, None]) & (slot < f["on"][:, 2 * i + 1, None]) for i in range(3)], 2)
         y = torch.where(on, torch.stack(said, 2), torch.full((), c.pad, device=dev))
         z = torch.rand(y.shape, device=dev)
-        fed = torch.where(z < 0.04, torch.randint(0, c.vocab, y.shape, device=dev), y)
-        fed = torch.where(on & (z <= 0.97), fed, torch.full((), c.pad, device=dev))
+        fed = torch.where(z < t.wrong, torch.randint(0, c.vocab, y.shape, device=dev), y)
+        fed = torch.where(on & (z <= 1 - t.lost), fed, torch.full((), c.pad, device=dev))
         prev = F.pad(fed[:, :-1], (0, 0, 1, 0), value=c.pad)
         masks = on.float()
         masks[:, :, 1] *= ((f["bits"] & batches.UNKNOWN) == 0).float()
@@ -143,20 +155,20 @@ class Step:
 
     def ahead(self):
         """Inputs, net and losses; the CTC head's log-probabilities are left in self.lp."""
-        t, cuda = self.t, self.t.dev == "cuda"
+        t = self.t
         with torch.no_grad():
             f, mel, prev, masks, rich = self.inputs()
             self.kept = [p.detach().clone() for p, _ in t.quantised] if t.quant else None
             for p, bits in t.quantised if t.quant else ():
                 p.copy_(weights.fake_quantise(p, bits))
-        with torch.autocast(t.dev, torch.bfloat16, enabled=cuda):
-            h, mid, loads = t.net(mel.bfloat16() if cuda else mel, prev, f["conds"], *(rich or ()))
+        with torch.autocast(t.dev, torch.bfloat16, enabled=t.bf16):
+            h, mid, loads = t.net(mel.bfloat16() if t.bf16 else mel, prev, f["conds"], *(rich or ()))
             self.parts = t.losses(t.net, h, f["cap"], f["tr"][:self.translated], f["act"], t.weight, masks,
                                   *([f["desc"]] if rich else ()))
             ctc = t.net.ctc(mid)
         self.lp = ctc.float().view(self.windows, 2 * self.layout.t, -1).log_softmax(-1).transpose(0, 1)
         self.loads = loads
-        self.loss = sum(SHARE[k] * self.parts[i] for i, k in enumerate(("cap", "tr", "desc", "act")))
+        self.loss = sum(t.share[k] * self.parts[i] for i, k in enumerate(("cap", "tr", "desc", "act")))
 
     def ctc(self, rows):
         """The CTC loss and its gradient on self.lp; rows: the windows as they are on the CPU."""
@@ -165,7 +177,7 @@ class Step:
         x = F.ctc_loss(lp, self.layout.cut(self.rows, "ctc").long(), torch.full((self.windows,), 2 * self.layout.t), n,
                        reduction="none", zero_infinity=True)
         x = (x / n.clamp_min(60).to(x.device, non_blocking=True)).mean()
-        (SHARE["ctc"] * x).backward()
+        (self.t.share["ctc"] * x).backward()
         self.ctc_grad.copy_(lp.grad)
         self.l_ctc = x.detach()
 

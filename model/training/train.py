@@ -48,7 +48,14 @@ def options():
     a.add_argument("--rich-batch", type=int, default=64)
     a.add_argument("--rich-every", type=int, default=3)
     a.add_argument("--lr", type=float, default=2e-3, help="of Muon; AdamW takes 0.6 of it")
+    a.add_argument("--warm", type=int, default=300, help="steps over which the learning rate rises")
     a.add_argument("--human", type=float, default=0.38)
+    a.add_argument("--german", type=float, default=0.22, help="share of the windows without translation")
+    a.add_argument("--late", type=float, default=0.0, help="share of the words that are said a slot late")
+    a.add_argument("--wrong", type=float, default=0.04, help="share of the fed-back tokens that are wrong ones")
+    a.add_argument("--lost", type=float, default=0.03, help="... that are missing")
+    a.add_argument("--ctc", type=float, default=step.SHARE["ctc"], help="weight of the letters' loss (0 with --init: model folders lack its head)")
+    a.add_argument("--adamw", action="store_true", help="no Muon: for small batches, and for CPUs")
     a.add_argument("--hours", type=float, default=150, help="synthetic speech kept on the device")
     a.add_argument("--makers", type=int, default=10)
     a.add_argument("--builders", type=int, default=4)
@@ -71,7 +78,7 @@ def builder(q, a, c, rich, seed):
     src = batches.Sources(texts.load(a.data, a.places), a.out)
     n = a.rich_batch if rich else a.batch
     b = batches.Builder(c, tokens.Tokenizer(a.tokenizer), src, seed, batches.Layout(a.slots, rich), n * 2 // 5, a.human,
-                        pictures.names(a.pictures) if rich else None)
+                        pictures.names(a.pictures) if rich else None, a.german, a.late)
     while not src.shards:
         time.sleep(0.3)
         src.refresh()
@@ -203,7 +210,7 @@ class Run:
                     self.t.quant = True
                     say("weights quantised from here on")
                     self.record(lambda name: self.steps[name][1].get())
-                self.t.set_lr(a.lr * min(1, (self.count + 1) / 300) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))))
+                self.t.set_lr(a.lr * min(1, (self.count + 1) / a.warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))))
                 if time.time() - saved > a.save_every_s and not self.peers.rank:
                     self.save()
                     saved = time.time()
@@ -259,20 +266,23 @@ def main():
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     peers.meet(dev, shared)
     torch.manual_seed(a.seed)
-    t = step.Trainer(a.size, dev, peers.n, pictures.load(a.pictures).to(dev), a.lr, not a.no_compile)
+    t = step.Trainer(a.size, dev, peers.n, pictures.load(a.pictures).to(dev), a.lr, not a.no_compile, not a.adamw)
+    t.wrong, t.lost, t.share["ctc"] = a.wrong, a.lost, a.ctc
     if a.init:
         weights.load_into(t.net, a.init)
     if dev == "cuda":
         t.try_grouped(say)
     torch.manual_seed(a.seed * 1000 + peers.rank)
     say(f"parameters {sum(p.numel() for p in t.net.parameters()) / 1e6:.1f} M")
-    store = arena.Arena(a.out, dev, 1.5, 48 if a.hours > 60 else 0.5, a.hours)
+    store = arena.Arena(a.out, dev, 1.5, 48 if dev == "cuda" else 12, a.hours)
 
     def loader():
         while not os.path.exists(os.path.join(a.out, "stop")):
             try:
                 if not store.poll():
                     time.sleep(0.2)
+                elif dev == "cpu" and store.heard > 0.5 * a.hours:
+                    time.sleep(20)                       # windows that wait must not lose their sound
             except Exception as e:  # noqa: BLE001  a lost shard must not end the run
                 say("loader:", repr(e))
                 time.sleep(1)
