@@ -13,11 +13,13 @@ import torch.nn.functional as F
 TEXT, AUDIO, IMAGE = 0, 1, 2
 PATCHES = 60
 GROUPED = True                           # experts by grouped matrix products (else all of them, masked)
+# How experts are chosen: ours (MODEL.md, section 3); by W h alone; by a W for each modality. No runner computes the last one.
+ROUTERS = {"cross-modal": {"enabled": True}, "plain": {"enabled": False}, "per-modality": {"enabled": False, "per_modality": True}}
 CTC_CHARS = " abcdefghijklmnopqrstuvwxyzäöüß'"
 
 
-def config(path="nano", **change):
-    """Settings from a config.json, or 'nano' / 'tiny'; .raw is what goes into config.json."""
+def config(path="nano", router=None, **change):
+    """Settings from a config.json, or 'nano' / 'tiny'; router: one of ROUTERS; .raw is what goes into config.json."""
     if os.path.exists(path):
         raw = json.load(open(path, encoding="utf8"))
     else:
@@ -30,9 +32,13 @@ def config(path="nano", **change):
             raw["cross_modal_router"]["router_dim"] = 8
             raw["streaming"]["window_slots"] = 12
     raw["text_config"].update(change)
+    if router:
+        raw["cross_modal_router"].pop("per_modality", None)
+        raw["cross_modal_router"].update(ROUTERS[router])
     t, s = raw["text_config"], raw["streaming"]
     return SimpleNamespace(
-        raw=raw, d=t["hidden_size"], layers=t["num_hidden_layers"], heads=t["num_attention_heads"],
+        raw=raw, router=next(k for k in ("cross-modal", "per-modality", "plain") if ROUTERS[k].items() <= raw["cross_modal_router"].items()),
+        d=t["hidden_size"], layers=t["num_hidden_layers"], heads=t["num_attention_heads"],
         kv=t["num_key_value_heads"], hd=t["head_dim"], vocab=t["vocab_size"], eps=t["rms_norm_eps"],
         theta=t["rope_theta"], rd=t["rotary_dim"], alpha=t["swiglu_alpha"], limit=t["swiglu_limit"],
         dense=t["dense_intermediate_size"], inter=t["intermediate_size"], shared=t["shared_intermediate_size"],
@@ -112,12 +118,13 @@ class Block(nn.Module):
         if sparse:
             self.w13 = nn.Parameter(torch.randn(c.experts, 2 * c.inter, d) * d ** -0.5)
             self.w2 = nn.Parameter(torch.randn(c.experts, d, c.inter) * c.inter ** -0.5 * out)
-            self.gate = nn.Parameter(torch.randn(c.experts, d) * d ** -0.5)
+            self.gate = nn.Parameter(torch.randn(*([3] if c.router == "per-modality" else []), c.experts, d) * d ** -0.5)
             self.register_buffer("bias", torch.zeros(c.experts))
-            self.xq = nn.Parameter(torch.randn(c.rdim, d) * d ** -0.5)
-            self.xk = nn.Parameter(torch.randn(c.rdim, d) * d ** -0.5)
-            self.xv = nn.Parameter(torch.zeros(c.experts, d))
-            self.presence = nn.Parameter(torch.zeros(3, c.experts))
+            if c.router == "cross-modal":
+                self.xq = nn.Parameter(torch.randn(c.rdim, d) * d ** -0.5)
+                self.xk = nn.Parameter(torch.randn(c.rdim, d) * d ** -0.5)
+                self.xv = nn.Parameter(torch.zeros(c.experts, d))
+                self.presence = nn.Parameter(torch.zeros(3, c.experts))
 
     def unit(self, x):
         g, u = x.chunk(2, -1)
@@ -137,6 +144,10 @@ class Block(nn.Module):
     def memory_keys(self, h):
         """[K; V] h: what a modality memory keeps of h."""
         return F.linear(h, torch.cat([self.xk, self.xv]).to(h.dtype))
+
+    def own_logits(self, h, kind):
+        """W h, all there is where the router is not cross-modal; kind: the positions' modality."""
+        return F.linear(h, self.gate[kind] if self.gate.dim() == 3 else self.gate)
 
     def router_logits(self, h, mean, present):
         """h [..., D] f32; mean [..., 3, R+E] memories; present [..., 3] bool."""
@@ -191,6 +202,8 @@ class Block(nn.Module):
 
     def plain_read(self, h, ema):
         """Router logits where only sound is present (p = 1)."""
+        if self.c.router != "cross-modal":
+            return self.own_logits(h, AUDIO)
         m = torch.einsum("ts,bsr->btr", ema, F.linear(h, self.xv))
         some = (torch.arange(h.shape[1], device=h.device) > 0).float()
         return F.linear(h, self.gate) + m + some[:, None] * self.presence[AUDIO]
@@ -208,6 +221,8 @@ class Block(nn.Module):
     def rich_read(self, h, ema, prefix, when):
         """Router logits where pictures and a prefix may be present (MODEL.md section 3)."""
         c, (b, p), k, t = self.c, prefix.shape, when.shape[1], len(ema)
+        if c.router != "cross-modal":
+            return torch.cat([self.own_logits(h[:, :p], TEXT), self.own_logits(h[:, p:-t], IMAGE), self.own_logits(h[:, -t:], AUDIO)], 1)
         mem = self.memory_keys(h)
         r, dev = mem.shape[-1], h.device
         slot = torch.arange(t, device=dev)
@@ -403,6 +418,8 @@ class Stream:
             kept = {}
 
             def read(h):
+                if c.router != "cross-modal":
+                    return blk.own_logits(h, kind)
                 kept["h"] = blk.memory_keys(h).mean(1)
                 zero = torch.zeros_like(kept["h"])
                 mean = torch.stack([zero if m is None else m for m in self.mean[i]], 1)[:, None]
@@ -413,7 +430,7 @@ class Stream:
                 return logits
             y, _ = blk.ffn(x, read)
             x = x + y
-            if blk.sparse:
+            if kept:
                 old = self.mean[i][kind]
                 m = kept["h"] / total
                 self.mean[i][kind] = m if old is None else m + old * (g * self.n[kind] / total)

@@ -41,11 +41,12 @@ def has_bf16():
 
 class Trainer:
     """The net, its optimisers and what both kinds of window share."""
-    def __init__(self, size, dev, world, atlas, lr, compiled=True, use_muon=True):
+    def __init__(self, size, dev, world, atlas, lr, compiled=True, use_muon=True, c=None):
+        """c: a config instead of a size."""
         self.dev, self.world, self.base_lr = dev, world, lr
         self.bf16 = dev == "cuda" or has_bf16()
         self.share, self.wrong, self.lost = dict(SHARE), 0.04, 0.03    # parts of the fed-back tokens that are others, that are PAD
-        self.c = m3.config(size, **({"vocab_size": 6144} if size == "tiny" else {}))
+        self.c = c or m3.config(size, **({"vocab_size": 6144} if size == "tiny" else {}))
         self.net = m3.M3(self.c).to(dev)
         muon, rest, vec = optim.split(self.net)
         if not use_muon:

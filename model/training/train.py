@@ -63,6 +63,7 @@ def options():
     a.add_argument("--save-every-s", type=float, default=120)
     a.add_argument("--slots", type=int, default=256)
     a.add_argument("--size", default="nano")
+    a.add_argument("--router", default="cross-modal", choices=m3.ROUTERS)
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--shard", type=int, default=1200)
     a.add_argument("--resume", action="store_true")
@@ -252,7 +253,7 @@ def main():
         os.unlink(f)
     jobs = speech.start_makers(a.makers, a.data, a.places, a.out, a.synth, a.espeak_data,
                                1000 * a.seed + int(time.time()) % 1000 * 100 + 50 * peers.rank, a.shard)
-    c = m3.config(a.size, **({"vocab_size": 6144} if a.size == "tiny" else {}))
+    c = m3.config(a.size, a.router, **({"vocab_size": 6144} if a.size == "tiny" else {}))
     ctx = multiprocessing.get_context("fork")            # before the device is touched
     sources = {"plain": ctx.Queue(16), "rich": ctx.Queue(8)}
     for i in range(a.builders):
@@ -266,7 +267,7 @@ def main():
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     peers.meet(dev, shared)
     torch.manual_seed(a.seed)
-    t = step.Trainer(a.size, dev, peers.n, pictures.load(a.pictures).to(dev), a.lr, not a.no_compile, not a.adamw)
+    t = step.Trainer(a.size, dev, peers.n, pictures.load(a.pictures).to(dev), a.lr, not a.no_compile, not a.adamw, c)
     t.wrong, t.lost, t.share["ctc"] = a.wrong, a.lost, a.ctc
     if a.init:
         weights.load_into(t.net, a.init)
@@ -300,7 +301,8 @@ def main():
     if not peers.rank:
         run.save()
         say("trained: steps", run.count, "seconds", round(run.elapsed))
-        run.folder("master")                             # f16, experts int8
+        if a.router != "per-modality":
+            run.folder("master")                         # f16, experts int8
         open(os.path.join(a.out, "weights.done"), "w").close()
 
 

@@ -97,7 +97,7 @@ def names(c):
                 add(b + "w13", f"{m}experts.{e}.w3.weight", e, (c.inter, 2 * c.inter))
                 add(b + "w2", f"{m}experts.{e}.w2.weight", e)
             for p, x in (("xq", "q_proj.weight"), ("xk", "k_proj.weight"), ("xv", "v_proj.weight"),
-                         ("presence", "presence_bias")):
+                         ("presence", "presence_bias")) if c.router == "cross-modal" else ():
                 add(b + p, f"{m}cross_modal.{x}")
     for p, n in (("audio.weight", "audio_embed.proj.weight"), ("audio_norm.weight", "audio_embed.norm.weight"),
                  ("image.weight", "image_embed.proj.weight"), ("image_norm.weight", "image_embed.norm.weight"),
@@ -117,6 +117,8 @@ def part(t, index, rows):
 
 def save_folder(net, folder, bits=32, expert_bits=None):
     """Writes config.json and model.safetensors; bits 32, 16 or 8 for matrices, 32, 16, 8 or 4 for experts."""
+    if net.c.router == "per-modality":
+        raise ValueError("a router for each modality is for comparison only: no runner computes it")
     os.makedirs(folder, exist_ok=True)
     json.dump(net.c.raw, open(os.path.join(folder, "config.json"), "w"), indent=2)
     expert_bits = expert_bits or bits
