@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the drivers share: results as JSON, written as they come; a budget of seconds; resumable runs; tables."""
+import json
+import math
+import os
+import random
+import time
+
+import torch
+
+T0 = time.time()
+
+
+def say(*x):
+    print(f"[{time.time() - T0:6.1f}]", *x, flush=True)
+
+
+class Results:
+    """OUT/results.json: {run: {...}}. A run that is in it is done."""
+    def __init__(self, folder):
+        self.path, self.all = os.path.join(folder, "results.json"), {}
+        if os.path.exists(self.path):
+            with open(self.path, encoding="utf8") as f:
+                self.all = json.load(f)
+
+    def put(self, run, value):
+        os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+        self.all[run] = value
+        with open(self.path + ".tmp", "w", encoding="utf8") as f:
+            json.dump(self.all, f, indent=1)
+        os.replace(self.path + ".tmp", self.path)
+
+
+class Spent(Exception):
+    """The budget is spent; the same command goes on from the checkpoint."""
+
+
+class Clock:
+    def __init__(self, budget_s):
+        self.budget_s = budget_s
+
+    def check(self, save):
+        """save() is called before Spent is raised."""
+        if time.time() - T0 > self.budget_s:
+            save()
+            raise Spent(f"budget of {self.budget_s:.0f} s spent: the same command goes on from here")
+
+
+def status(work):
+    """The exit status of a driver: 0, or 3 where work() has spent its budget."""
+    try:
+        work()
+    except Spent as e:
+        say(e)
+        return 3
+    return 0
+
+
+def save(path, state):
+    torch.save(state, path + ".tmp")
+    os.replace(path + ".tmp", path)
+
+
+def cosine(lr, step, steps, warm):
+    return lr * min(1, (step + 1) / warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+def spread(values):
+    """'mean ± standard deviation' of the seeds."""
+    m = sum(values) / len(values)
+    if len(values) < 2:
+        return f"{m:.1f}"
+    return f"{m:.1f} ± {math.sqrt(sum((v - m) ** 2 for v in values) / (len(values) - 1)):.1f}"
+
+
+def relative(a, b, draws=10000, seed=1):
+    """By how much b is under a, as a share of a: of the means of paired seeds' values, and a 95 % interval over seeds drawn
+    with replacement."""
+    rng, n, got = random.Random(seed), len(a), []
+    for _ in range(draws):
+        pick = [rng.randrange(n) for _ in range(n)]
+        got.append(1 - sum(b[i] for i in pick) / max(1e-9, sum(a[i] for i in pick)))
+    got.sort()
+    return 1 - sum(b) / max(1e-9, sum(a)), got[int(0.025 * draws)], got[int(0.975 * draws)]
