@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Words to phrases and subtitles, by the rules of daemon/cues.h: two lines of 42 columns, 5/6 s to 7 s, 20 characters a
-// second, broken where a sentence ends or the speaker rests. No DOM: runs in Node as well.
-import { joined } from "./lumivox.js";
+// Words to phrases and subtitles, by the rules of daemon/cues.c: two lines of 42 columns, 5/6 s to 7 s, 20 characters a
+// second, broken where a sentence ends or the speaker rests, else at the end of a phrase. tests/daemon/cues.json holds
+// both to the same breaks. No DOM: runs in Node as well.
+import { beginsLine, joined } from "./lumivox.js";
+import { phraseBreak } from "./phrases.js";
 
 const LINE = 42, MIN_US = 833334, MAX_US = 7000000, GAP_US = 83334, REST_US = 1000000, READ_US = 50000;
 // Chinese, Japanese, Korean and full-width characters are two columns wide.
 const WIDE = /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6]|[\u{20000}-\u{3fffd}]/u;
-const CLOSES = /^[\u3001\u3002\u3009\u300b\u300d\u300f\u3011\u3015\u30fc\uff01\uff09\uff0c\uff0e\uff1a\uff1b\uff1f\uff3d\uff5d]/;
 
 export function columns(text) {
   let n = 0;
@@ -14,15 +15,37 @@ export function columns(text) {
   return n;
 }
 
-/** Where the second line begins: words.length for one line, the most even split for two, -1 if they do not fit. */
+const wide = (words, from, to) => columns(joined(words.slice(from, to)));
+const breaks = (words, i) => phraseBreak(words[i - 1].text, words[i].text);
+
+/**
+ * Where the second line begins: words.length for one line, -1 if they do not fit. Of the splits that fit the one that is
+ * even and at the end of a phrase.
+ */
 function split(words, line) {
-  const wide = (from, to) => columns(joined(words.slice(from, to)));
-  if (words.length <= 1 || wide(0, words.length) <= line) return words.length;
+  if (words.length <= 1 || wide(words, 0, words.length) <= line) return words.length;
   let best = -1, least = Infinity;
   for (let i = 1; i < words.length; i++) {
-    const a = wide(0, i), b = wide(i, words.length);
-    if ((a > line && i > 1) || (b > line && words.length - i > 1) || CLOSES.test(words[i].text)) continue;
-    if (Math.abs(a - b) <= least) [best, least] = [i, Math.abs(a - b)];
+    const a = wide(words, 0, i), b = wide(words, i, words.length);
+    if ((a > line && i > 1) || (b > line && words.length - i > 1) || !beginsLine(words[i].text)) continue;
+    const cost = Math.abs(a - b) - breaks(words, i);
+    if (cost <= least) [best, least] = [i, cost];
+  }
+  return best;
+}
+
+/**
+ * All but the last of words fit: after how many of them the phrase ends. The last few of a phrase that goes on belong to
+ * the next one, if both can stand so.
+ */
+function endOfPhrase(words, line) {
+  const n = words.length - 1, next = words[n];
+  let best = n, least = -breaks(words, n);
+  for (let k = n - 1; k > 0; k--) {
+    const carried = wide(words, k, n);
+    if (carried > line / 2 || next.end_us - words[k].start_us > MAX_US || words[k].start_us - words[0].start_us < MIN_US + GAP_US) break;
+    const cost = Math.floor(carried / 2) - breaks(words, k);
+    if (beginsLine(words[k].text) && carried + 1 + columns(next.text) <= line && cost < least) [best, least] = [k, cost];
   }
   return best;
 }
@@ -48,7 +71,8 @@ export class Phrases {
       const fits = split(next, this.#line) >= 0 && w.end_us - words[0].start_us <= MAX_US;
       const rest = this.#rest || w.start_us - last.end_us >= REST_US;
       const flash = w.start_us - words[0].start_us < MIN_US + GAP_US; // it would stand too short to be read
-      if (!fits || (rest && !flash)) whole = this.flush();
+      if (rest && !flash) whole = this.flush();
+      else if (!fits) whole = this.flush(endOfPhrase(next, this.#line));
     }
     this.#words.push(w);
     this.#rest = false;
@@ -60,10 +84,10 @@ export class Phrases {
     this.#rest = this.#words.length > 0;
   }
 
-  flush() {
-    const words = this.#words;
+  /** The first n of the words that were gathered, or all. */
+  flush(n = this.#words.length) {
+    const words = this.#words.splice(0, n);
     if (!words.length) return null;
-    this.#words = [];
     this.#rest = false;
     const second = split(words, this.#line);
     const lines = second > 0 && second < words.length ? [words.slice(0, second), words.slice(second)] : [words];

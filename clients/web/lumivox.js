@@ -193,8 +193,9 @@ export class LumivoxClient extends EventTarget {
 }
 
 // Where no space stands: between two Chinese or Japanese characters (\n is the joint), nor beside their punctuation.
-const MARK = "[\\u3001-\\u3004\\u3008-\\u303f\\u30fb\\ufe10-\\ufe6f\\uff01-\\uff0f\\uff1a-\\uff20\\uff3b-\\uff40\\uff5b-\\uff65]";
+const MARK = "[\\u3001-\\u3004\\u3006\\u3008-\\u303f\\u30fb\\ufe10-\\ufe6f\\uff01-\\uff0f\\uff1a-\\uff20\\uff3b-\\uff40\\uff5b-\\uff65]";
 const HAN = "\\p{sc=Han}\\p{sc=Hiragana}\\p{sc=Katakana}", SHARED = "\\u00b7\\u2014\\u2018\\u2019\\u201c\\u201d\\u2026";
+const CLOSES = new RegExp(`^(?![\\u3008\\u300a\\u300c\\u300e\\u3010\\u3014\\u3016\\u3018\\u301a\\uff08\\uff3b\\uff5b\\uff5f])${MARK}`, "u");
 const SOLID = new RegExp(`${MARK}\\n|\\n${MARK}|[${HAN}]\\n[${HAN}${SHARED}]|[${SHARED}]\\n[${HAN}]`, "u");
 
 /** The words of text events, or strings, as one text. */
@@ -202,3 +203,6 @@ export function joined(words) {
   return words.map((w) => w.text ?? w)
     .reduce((text, word) => text + (!text || !word || SOLID.test(`${text.slice(-2)}\n${word}`) ? "" : " ") + word, "");
 }
+
+/** May a line begin with this word? */
+export const beginsLine = (word) => !CLOSES.test(word);

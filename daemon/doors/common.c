@@ -8,6 +8,13 @@
 #include <string.h>
 #include <sys/random.h>
 
+enum { WORD_US = 1000000 }; /* hardly one is longer */
+
+bool lvx_door_is_pause(int64_t from_us, int64_t to_us, int64_t pause_us, int64_t quiet_since_us)
+{
+	return to_us - from_us >= pause_us + (to_us < quiet_since_us ? WORD_US : 0);
+}
+
 const char *lvx_door_arg(const char *arg, const char *name)
 {
 	size_t n = strlen(name);

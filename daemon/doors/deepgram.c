@@ -23,7 +23,7 @@ struct state {
 	double confidence;
 	int64_t start_us, end_us; /* of the result */
 	int64_t last_word_us;
-	bool speaking;
+	int64_t quiet_since_us; /* INT64_MAX: someone is speaking */
 	bool open;     /* words came since the last UtteranceEnd */
 	bool unclosed; /* words came since the last speech_final */
 	bool closing;  /* CloseStream */
@@ -166,11 +166,33 @@ static void add_word(struct lvx_door *d, const struct lvx_door_event *e)
 	s->open = s->unclosed = true;
 }
 
+static void end_at_pause(struct lvx_door *d, int64_t us, int64_t quiet_since_us)
+{
+	struct state *s = lvx_door_state(d);
+	int64_t from_us = s->last_word_us, pause_us = s->params.endpointing_us;
+	if (s->unclosed && pause_us >= 0 && lvx_door_is_pause(from_us, us, pause_us, quiet_since_us))
+		send_results(d, true, true, false);
+	if (s->open && s->params.utterance_end_us > 0 &&
+		lvx_door_is_pause(from_us, us, s->params.utterance_end_us, quiet_since_us)) {
+		struct lvx_text t = {0};
+		if (s->n_words > 0)
+			send_results(d, true, false, false);
+		lvx_text_printf(
+			&t, "{\"type\":\"UtteranceEnd\",\"channel\":[0,1],\"last_word_end\":");
+		lvx_door_seconds(&t, s->last_word_us);
+		lvx_text_printf(&t, "}");
+		lvx_door_send(d, &t);
+		lvx_text_finish(&t);
+		s->open = false;
+	}
+}
+
 static void on_event(struct lvx_door *d, const struct lvx_door_event *e)
 {
 	struct state *s = lvx_door_state(d);
+	bool speaking = s->quiet_since_us == INT64_MAX;
 	if (e->kind == LVX_HUB_ACTIVITY) {
-		if (e->speech && !s->speaking && s->params.vad_events) {
+		if (e->speech && !speaking && s->params.vad_events) {
 			struct lvx_text t = {0};
 			lvx_text_printf(
 				&t, "{\"type\":\"SpeechStarted\",\"channel\":[0,1],\"timestamp\":");
@@ -179,15 +201,19 @@ static void on_event(struct lvx_door *d, const struct lvx_door_event *e)
 			lvx_door_send(d, &t);
 			lvx_text_finish(&t);
 		}
-		s->speaking = e->speech;
+		if (e->speech != speaking)
+			s->quiet_since_us = e->speech ? INT64_MAX : e->at_us;
 		return;
 	}
 	if (e->kind != LVX_HUB_TEXT || e->translation)
 		return;
-	if (e->word)
+	if (e->word) {
+		/* on_tick may have missed the pause: sound can come faster than it is spoken. */
+		end_at_pause(d, e->start_us, 0);
 		add_word(d, e);
+	}
 	int64_t pause_us = s->params.endpointing_us;
-	bool paused = e->segment_end && !s->speaking && pause_us >= 0 && pause_us <= SOON_US;
+	bool paused = e->segment_end && !speaking && pause_us >= 0 && pause_us <= SOON_US;
 	if (s->n_words > 0 && (e->segment_end || s->end_us - s->start_us >= LONG_US))
 		send_results(d, true, paused, false);
 	else if (s->params.interim && e->word)
@@ -202,21 +228,7 @@ static void on_tick(struct lvx_door *d, int64_t heard_us)
 		lvx_door_close(d, 1011, "NET-0001");
 		return;
 	}
-	int64_t quiet_us = heard_us - s->last_word_us, pause_us = s->params.endpointing_us;
-	if (s->unclosed && pause_us >= 0 && quiet_us >= pause_us)
-		send_results(d, true, true, false);
-	if (s->open && s->params.utterance_end_us > 0 && quiet_us >= s->params.utterance_end_us) {
-		struct lvx_text t = {0};
-		if (s->n_words > 0)
-			send_results(d, true, false, false);
-		lvx_text_printf(
-			&t, "{\"type\":\"UtteranceEnd\",\"channel\":[0,1],\"last_word_end\":");
-		lvx_door_seconds(&t, s->last_word_us);
-		lvx_text_printf(&t, "}");
-		lvx_door_send(d, &t);
-		lvx_text_finish(&t);
-		s->open = false;
-	}
+	end_at_pause(d, heard_us, s->quiet_since_us);
 }
 
 /* A Finalize is answered. */
@@ -312,7 +324,11 @@ static void on_binary(struct lvx_door *d, const uint8_t *data, size_t len, bool 
 	if (!lvx_door_started(d) && len > 0) {
 		struct lvx_door_wish wish = {.language = s->params.language,
 			.prefix = s->params.prefix[0] ? s->params.prefix : NULL};
-		if (lvx_door_start(d, &s->params.sound, &wish, &err) != LVX_OK) {
+		enum lvx_status st = lvx_deepgram_glossary(&wish.glossary, &s->params, &err);
+		if (st == LVX_OK)
+			st = lvx_door_start(d, &s->params.sound, &wish, &err);
+		lvx_glossary_unref(wish.glossary);
+		if (st != LVX_OK) {
 			send_error(d, "NET-0000", err.msg);
 			lvx_door_close(d, 1011, "NET-0000");
 			return;

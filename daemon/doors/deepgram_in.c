@@ -69,11 +69,58 @@ static enum lvx_status add_term(
 	return LVX_OK;
 }
 
+/* replace=WRONG:RIGHT, as often as one likes. */
+static enum lvx_status add_replacement(struct lvx_deepgram_params *p, const char *name, const char *value,
+	struct lvx_error *err)
+{
+	size_t n = strcspn(value, ":"), used = strlen(p->replace);
+	if (n == 0 || value[n] == '\0' || value[n + 1] == '\0' || value[0] == '#' || strchr(value, '\n') ||
+		strstr(value, "=>"))
+		return lvx_fail(err, LVX_EINVAL,
+			"%s: '%s' is '%.64s'; allowed is WORDS:OTHER WORDS, both sides with words, without '=>', "
+			"no '#' first", where, name, value);
+	int m = snprintf(p->replace + used, sizeof(p->replace) - used, "%.*s => %s\n", (int)n, value, value + n + 1);
+	if (m < 0 || (size_t)m >= sizeof(p->replace) - used)
+		return lvx_fail(err, LVX_EINVAL, "%s: '%s': all together may have %zu bytes", where, name,
+			sizeof(p->replace));
+	return LVX_OK;
+}
+
+enum lvx_status lvx_deepgram_glossary(
+	struct lvx_glossary **out, const struct lvx_deepgram_params *p, struct lvx_error *err)
+{
+	*out = NULL;
+	return p->replace[0] ? lvx_glossary_parse(out, "query: 'replace'", p->replace, strlen(p->replace), err)
+			     : LVX_OK;
+}
+
+/* One value, or several as a JSON array of strings, as Deepgram's own package writes them. */
+static enum lvx_status read_list(struct lvx_deepgram_params *p, const char *name, const char *value,
+	enum lvx_status (*add)(struct lvx_deepgram_params *, const char *, const char *, struct lvx_error *),
+	struct lvx_error *err)
+{
+	json_t *list = value[0] == '[' ? json_loads(value, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	enum lvx_status st = LVX_OK;
+	size_t i;
+	json_t *one;
+	if (!list)
+		return add(p, name, value, err);
+	json_array_foreach(list, i, one)
+	{
+		st = json_is_string(one) ? add(p, name, json_string_value(one), err)
+					 : lvx_fail(err, LVX_EINVAL, "%s: '%s' has an element that is no string", where, name);
+		if (st != LVX_OK)
+			break;
+	}
+	json_decref(list);
+	return st;
+}
+
 /* Features that are off anyway: only being asked for is an error. */
 static bool is_feature(const char *name)
 {
 	static const char *const names[] = {"multichannel", "diarize", "detect_entities", "redact",
-		"search", "replace", "numerals", "profanity_filter", "dictation", "callback",
+		"search", "numerals", "profanity_filter", "dictation", "callback",
 		"callback_method", "filler_words", "measurements",
 		"alternatives", "paragraphs", "utterances", "summarize", "sentiment", "topics",
 		"intents", "diarize_model", NULL};
@@ -121,7 +168,11 @@ static enum lvx_status read_param(struct lvx_deepgram_params *p, const char *nam
 		return st;
 	}
 	if (strcmp(name, "keyterm") == 0 || strcmp(name, "keywords") == 0)
-		return add_term(p, name, value, err);
+		return read_list(p, name, value, add_term, err);
+	if (strcmp(name, "replace") == 0 && strcmp(value, "false") != 0)
+		return read_list(p, name, value, add_replacement, err);
+	if (strcmp(name, "replace") == 0)
+		return LVX_OK;
 	if (strcmp(name, "utterance_end_ms") == 0) {
 		st = read_number(&ms, name, value, 1000, 5000, err);
 		p->utterance_end_us = (int64_t)ms * 1000;
@@ -165,7 +216,10 @@ enum lvx_status lvx_deepgram_params_parse(struct lvx_deepgram_params *p,
 	if (p->utterance_end_us > 0 && !p->interim)
 		return lvx_fail(err, LVX_EINVAL,
 			"%s: 'utterance_end_ms' needs 'interim_results=true'", where);
-	return LVX_OK;
+	struct lvx_glossary *glossary;
+	enum lvx_status st = lvx_deepgram_glossary(&glossary, p, err);
+	lvx_glossary_unref(glossary);
+	return st;
 }
 
 enum lvx_status lvx_deepgram_message_parse(

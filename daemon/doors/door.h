@@ -102,6 +102,7 @@ void lvx_door_count_error(struct lvx_door *d);
 /* As in struct lvx_hub_spec; what is NULL or 0 is left to the daemon. */
 struct lvx_door_wish {
 	const char *translate_to, *language, *prefix;
+	struct lvx_glossary *glossary; /* borrowed for the call */
 	uint32_t delay_slots;
 };
 /*
@@ -131,6 +132,11 @@ int64_t lvx_door_flush_us(const struct lvx_door *d);
 void lvx_door_finish(struct lvx_door *d); /* no more sound; on_end follows */
 
 /* ---- small things that several protocols need ---- */
+/*
+ * Was it silent for pause_us from from_us, the end of the last word, to to_us? All words that end before to_us are
+ * known; one may be under way there, unless nobody has spoken since quiet_since_us (INT64_MAX: someone is speaking).
+ */
+bool lvx_door_is_pause(int64_t from_us, int64_t to_us, int64_t pause_us, int64_t quiet_since_us);
 /* Bit of the model's lane of that name; 0: there is none. */
 uint32_t lvx_door_lane(const struct lvx_model_info *model, const char *name);
 /* *out: the model's name of a language that is spoken ("en" of "en-GB"). LVX_EINVAL: it knows

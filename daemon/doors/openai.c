@@ -6,7 +6,6 @@
 #include "daemon/doors/openai_out.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -36,7 +35,7 @@ struct state {
 	uint32_t n_words;
 	int64_t item_start_us, last_word_us;
 	int64_t committed_us; /* sound that was committed, by whomever */
-	bool speaking;
+	int64_t quiet_since_us; /* INT64_MAX: someone is speaking */
 };
 
 static enum lvx_status check(
@@ -218,6 +217,15 @@ static void end_turn(struct lvx_door *d)
 	s->open.number = 0;
 }
 
+static void end_at_pause(struct lvx_door *d, int64_t us, int64_t quiet_since_us)
+{
+	struct state *s = lvx_door_state(d);
+	if (s->config.turn != LVX_OPENAI_MANUAL &&
+		lvx_door_is_pause(s->last_word_us, us, (int64_t)s->config.silence_ms * 1000,
+			quiet_since_us))
+		end_turn(d);
+}
+
 /* The oldest of the commits has got its last word. */
 static void complete_commit(struct lvx_door *d)
 {
@@ -240,6 +248,8 @@ static void on_word(struct lvx_door *d, const struct lvx_door_event *e)
 		complete_commit(d);
 		s->n_early++;
 	}
+	/* on_tick may have missed the pause: sound can come faster than it is spoken. */
+	end_at_pause(d, e->start_us, 0);
 	s->last_word_us = e->end_us;
 	if (current(s)->discard)
 		return;
@@ -254,15 +264,7 @@ static void on_word(struct lvx_door *d, const struct lvx_door_event *e)
 	if (s->n_words > 0 && lvx_utf8_spaced(s->transcript.data, e->word))
 		lvx_text_add(&delta, " ", 1);
 	lvx_text_word(&delta, e->word);
-	lvx_text_printf(&logprob, "{\"token\":");
-	lvx_text_json(&logprob, delta.data);
-	lvx_text_printf(&logprob, ",\"logprob\":-");
-	lvx_door_seconds(
-		&logprob, (int64_t)(-1e6 * log(e->confidence > 1e-4 ? e->confidence : 1e-4)));
-	lvx_text_printf(&logprob, ",\"bytes\":[");
-	for (size_t i = 0; i < delta.len; i++)
-		lvx_text_printf(&logprob, "%s%d", i > 0 ? "," : "", (unsigned char)delta.data[i]);
-	lvx_text_printf(&logprob, "]}");
+	lvx_openai_logprob(&logprob, delta.data, e->confidence);
 	if (s->config.dialect == LVX_OPENAI_VLLM)
 		lvx_text_printf(&t, "{\"type\":\"transcription.delta\"");
 	else
@@ -287,13 +289,14 @@ static void on_word(struct lvx_door *d, const struct lvx_door_event *e)
 static void on_event(struct lvx_door *d, const struct lvx_door_event *e)
 {
 	struct state *s = lvx_door_state(d);
-	if (e->kind == LVX_HUB_ACTIVITY)
-		s->speaking = e->speech;
+	bool speaking = s->quiet_since_us == INT64_MAX;
+	if (e->kind == LVX_HUB_ACTIVITY && e->speech != speaking)
+		s->quiet_since_us = e->speech ? INT64_MAX : e->at_us;
 	if (e->kind != LVX_HUB_TEXT || e->translation)
 		return;
 	if (e->word)
 		on_word(d, e);
-	bool paused = !s->speaking && s->config.silence_ms <= SOON_MS;
+	bool paused = !speaking && s->config.silence_ms <= SOON_MS;
 	if (s->transcript.len > TEXT_MAX)
 		end_turn(d);
 	bool lasts = s->last_word_us - s->item_start_us >= LONG_US;
@@ -306,9 +309,7 @@ static void on_event(struct lvx_door *d, const struct lvx_door_event *e)
 static void on_tick(struct lvx_door *d, int64_t heard_us)
 {
 	struct state *s = lvx_door_state(d);
-	if (s->config.turn != LVX_OPENAI_MANUAL &&
-		heard_us - s->last_word_us >= (int64_t)s->config.silence_ms * 1000)
-		end_turn(d);
+	end_at_pause(d, heard_us, s->quiet_since_us);
 }
 
 static void on_heard(struct lvx_door *d)

@@ -3,6 +3,7 @@
 
 #include "daemon/doors/transcriptions.h"
 
+#include <math.h>
 #include <string.h>
 
 void lvx_openai_begin(struct lvx_door *d, struct lvx_text *t, const char *type)
@@ -64,6 +65,18 @@ void lvx_openai_refuse(
 	(void)head;
 	lvx_openai_error(body, lvx_api_code_http(code),
 		code == LVX_API_UNAUTHORIZED ? "invalid_api_key" : lvx_api_code_name(code), why);
+}
+
+void lvx_openai_logprob(struct lvx_text *t, const char *token, double confidence)
+{
+	lvx_text_printf(t, "{\"token\":");
+	lvx_text_json(t, token);
+	lvx_text_printf(t, ",\"logprob\":-");
+	lvx_door_seconds(t, (int64_t)(-1e6 * log(confidence > 1e-4 ? confidence : 1e-4)));
+	lvx_text_printf(t, ",\"bytes\":[");
+	for (size_t i = 0; token[i]; i++)
+		lvx_text_printf(t, "%s%d", i > 0 ? "," : "", (unsigned char)token[i]);
+	lvx_text_printf(t, "]}");
 }
 
 bool lvx_openai_differ(const struct lvx_openai_config *a, const struct lvx_openai_config *b)

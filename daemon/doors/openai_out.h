@@ -17,6 +17,8 @@ void lvx_openai_send_error(struct lvx_door *d, bool flat, const char *type, cons
 	const char *message, const char *param, const char *event_id);
 void lvx_openai_refuse(
 	enum lvx_api_code code, const char *why, struct lvx_text *head, struct lvx_text *body);
+/* A word as it was sent, with the logarithm of its confidence: {"token","logprob","bytes"}. */
+void lvx_openai_logprob(struct lvx_text *t, const char *token, double confidence);
 /* In what cannot change while a stream runs? */
 bool lvx_openai_differ(const struct lvx_openai_config *a, const struct lvx_openai_config *b);
 

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "daemon/cues.h"
-#include "daemon/doors/door.h"
+#include "daemon/doors/openai_out.h"
 #include "daemon/doors/upload.h"
 
 #include <inttypes.h>
@@ -30,7 +30,7 @@ struct lvx_transcription {
 	struct lvx_hub_reader reader;
 	size_t pushed; /* of form.file */
 	bool finished;
-	struct lvx_text text, words, segments, subtitles;
+	struct lvx_text text, words, segments, subtitles, logprobs;
 	/* The segment that is being heard. */
 	struct lvx_text segment;
 	int64_t segment_start_us, last_us;
@@ -78,12 +78,19 @@ static void add_usage(struct lvx_text *out, int64_t duration_us)
 		(duration_us + 999999) / 1000000);
 }
 
-static void send_delta(struct lvx_transcription *t, const char *more)
+static void add_logprobs(struct lvx_transcription *t, struct lvx_text *out, const struct lvx_text *logprobs)
+{
+	if (t->form.logprobs)
+		lvx_text_printf(out, ",\"logprobs\":[%s]", logprobs->data ? logprobs->data : "");
+}
+
+static void send_delta(struct lvx_transcription *t, const char *more, const struct lvx_text *logprob)
 {
 	struct lvx_text *out = &t->reply->body;
 	begin_events(t);
 	lvx_text_printf(out, "data: {\"type\":\"transcript.text.delta\",\"delta\":");
 	lvx_text_json(out, more);
+	add_logprobs(t, out, logprob);
 	lvx_text_printf(out, "}\n\n");
 	lws_callback_on_writable(t->wsi);
 }
@@ -94,6 +101,7 @@ static void end_events(struct lvx_transcription *t, int64_t duration_us)
 	begin_events(t);
 	lvx_text_printf(out, "data: {\"type\":\"transcript.text.done\",\"text\":");
 	lvx_text_json(out, t->text.data ? t->text.data : "");
+	add_logprobs(t, out, &t->logprobs);
 	add_usage(out, duration_us);
 	lvx_text_printf(out, "\n\ndata: [DONE]\n\n");
 }
@@ -155,8 +163,14 @@ static void on_word(struct lvx_transcription *t, const json_t *w)
 		return;
 	size_t before = t->text.len;
 	lvx_text_word(&t->text, word);
+	struct lvx_text logprob = {0};
+	if (t->form.logprobs) {
+		lvx_openai_logprob(&logprob, t->text.data + before, confidence);
+		lvx_text_printf(&t->logprobs, "%s%s", t->logprobs.len > 0 ? "," : "", logprob.data);
+	}
 	if (t->form.stream)
-		send_delta(t, t->text.data + before);
+		send_delta(t, t->text.data + before, &logprob);
+	lvx_text_finish(&logprob);
 	lvx_text_printf(&t->words, "%s{\"word\":", t->words.len > 0 ? "," : "");
 	lvx_text_json(&t->words, word);
 	lvx_text_printf(&t->words, ",\"start\":");
@@ -232,6 +246,7 @@ static void write_answer(struct lvx_transcription *t, int64_t duration_us)
 	}
 	lvx_text_printf(out, "\"text\":");
 	lvx_text_json(out, t->text.data ? t->text.data : "");
+	add_logprobs(t, out, &t->logprobs);
 	add_usage(out, duration_us);
 	lvx_text_printf(out, "\n");
 }
@@ -429,6 +444,7 @@ void lvx_transcription_destroy(struct lvx_transcription *t)
 	lvx_text_finish(&t->words);
 	lvx_text_finish(&t->segments);
 	lvx_text_finish(&t->subtitles);
+	lvx_text_finish(&t->logprobs);
 	lvx_text_finish(&t->segment);
 	free(t);
 }

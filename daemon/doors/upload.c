@@ -252,6 +252,10 @@ static enum lvx_status read_field(struct lvx_transcription_form *f, const char *
 			       ? LVX_OK
 			       : wrong(name, value, "true, false", err);
 	}
+	if (strcmp(name, "include[]") == 0 || strcmp(name, "include") == 0) {
+		f->logprobs = strcmp(value, "logprobs") == 0;
+		return f->logprobs ? LVX_OK : wrong(name, value, "logprobs", err);
+	}
 	if (strcmp(name, "chunking_strategy") == 0)
 		return strcmp(value, "auto") == 0 ? LVX_OK : wrong(name, value, "auto", err);
 	return lvx_fail(err, LVX_EINVAL, "'%s' is not supported", name);
@@ -297,6 +301,8 @@ enum lvx_status lvx_transcription_form_read(struct lvx_transcription_form *f,
 			"'timestamp_granularities[]' needs 'response_format' verbose_json");
 	if (f->stream && f->format != LVX_TRANSCRIPT_JSON)
 		return lvx_fail(err, LVX_EINVAL, "'stream' needs 'response_format' json");
+	if (f->logprobs && f->format != LVX_TRANSCRIPT_JSON)
+		return lvx_fail(err, LVX_EINVAL, "'include[]' needs 'response_format' json");
 	f->segments = f->segments || !f->words;
 	return LVX_OK;
 }

@@ -44,6 +44,7 @@ struct lvx_transcription_form {
 	enum lvx_transcript_format format;
 	bool words, segments; /* VERBOSE */
 	bool stream;	      /* JSON: as events, while it is heard */
+	bool logprobs;	      /* JSON */
 	const char *language; /* the model's name of it, or NULL */
 	char prompt[LVX_PREFIX_MAX + 1];
 };

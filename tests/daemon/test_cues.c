@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 enum { S = 1000000, MS = 1000 };
 
@@ -134,45 +135,37 @@ static void speak(struct lvx_cues *c, const char *text)
 	}
 }
 
+/* The page's cues.js is held to the same table: tests/page/unit.test.mjs. */
 static void test_phrases(void **state)
 {
 	(void)state;
-	static const struct {
-		int line;
-		const char *text, *cues[6];
-	} cases[] = {
-		/* Lines and cues end with a phrase: after a comma, before "and", not after "an". */
-		{42, "We walked along the river to the old mill, and then we sat down by the water for an hour or two.",
-			{"We walked along the river to the old mill,\nand then we sat down by the water", "for an hour or two."}},
-		/* Not within a name. */
-		{32, "The committee had asked Doctor Katarina Witt for a second opinion on that matter of the law.",
-			{"The committee had asked\nDoctor Katarina Witt", "for a second opinion\non that matter of the law."}},
-		{42, "The minister said that the new law would not be passed before the summer, because the committee had "
-		     "asked Katarina Witt for a second opinion.",
-			{"The minister said that the new law\nwould not be passed before the summer,",
-				"because the committee had asked\nKatarina Witt for a second opinion."}},
-		{42, "Der Minister sagte, dass das Gesetz nicht vor dem Sommer kommt, weil noch viel zu tun ist. Das ist so.",
-			{"Der Minister sagte, dass das Gesetz\nnicht vor dem Sommer kommt,", "weil noch viel zu tun ist.", "Das ist so."}},
-		/* A voice's mark stays with what it says. */
-		{20, "That was all of it >> Goodness me now", {"That was all of it\n>> Goodness me now"}},
-		/* Where nothing else can be, a line ends anywhere. */
-		{20, "aaaaaaaa bbbbbbbb cccccccc dddddddd eeeeeeee", {"aaaaaaaa bbbbbbbb\ncccccccc dddddddd", "eeeeeeee"}},
-	};
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	json_error_t error;
+	json_t *table = json_load_file(LVX_CUES_TABLE, 0, &error), *one;
+	size_t i;
+	assert_non_null(table);
+	assert_true(json_array_size(table) > 10);
+	json_array_foreach(table, i, one)
+	{
 		struct got g = {0};
+		const char *text = json_string_value(json_object_get(one, "text"));
+		const json_t *cues = json_object_get(one, "cues");
 		struct lvx_cues *c = lvx_cues_create(take, &g);
-		lvx_cues_set_line(c, cases[i].line);
-		speak(c, cases[i].text);
+		lvx_cues_set_line(c, (int)json_integer_value(json_object_get(one, "line")));
+		speak(c, text);
 		lvx_cues_finish(c);
 		lvx_cues_destroy(c);
 		int n_words = 1;
-		for (const char *p = cases[i].text; *p; p++)
+		for (const char *p = text; *p; p++)
 			n_words += *p == ' ';
-		for (int k = 0; k < g.n; k++)
-			assert_string_equal(g.cues[k].text, cases[i].cues[k] ? cases[i].cues[k] : "");
+		for (int k = 0; k < g.n; k++) {
+			const char *want = json_string_value(json_array_get(cues, (size_t)k));
+			assert_string_equal(g.cues[k].text, want ? want : "");
+		}
+		assert_int_equal(g.n, json_array_size(cues));
 		assert_int_equal(g.n_words, n_words);
 		check_rules(&g);
 	}
+	json_decref(table);
 }
 
 static void test_times_never_run_back(void **state)

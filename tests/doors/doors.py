@@ -13,6 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 import lvx  # noqa: E402
 
+PATIENCE_S = 240  # only a hang takes so long, on however busy a machine
 NODE = os.path.join(lvx.BUILD, "doors-node")
 
 
@@ -83,8 +84,11 @@ def need_node():
         with open(done, encoding="utf8") as f:
             if f.read() == lock:
                 return
-    result = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=NODE, timeout=120,
-                            capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=NODE,
+                                timeout=PATIENCE_S, capture_output=True, text=True, check=False)
+    except subprocess.TimeoutExpired as e:
+        raise unittest.SkipTest("npm ci does not come to an end") from e
     if result.returncode != 0:
         raise unittest.SkipTest("npm ci failed: " + " ".join(result.stderr.split())[:300])
     with open(done, "w", encoding="utf8") as f:
@@ -102,7 +106,7 @@ def main(wants_node=False):
     lvx.main()
 
 
-def node(script, *args, env=None, seconds=60):
+def node(script, *args, env=None, seconds=PATIENCE_S):
     """The JSON lines that a script of this folder prints."""
     result = subprocess.run(["node", script, *args], cwd=NODE, capture_output=True, text=True, timeout=seconds,
                             env={**os.environ, **(env or {})}, check=False)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deepgram's /v1/listen, with the npm package @deepgram/sdk."""
+import contextlib
+import http.client
 import json
-import subprocess
 import unittest
 import urllib.error
 import urllib.request
@@ -80,6 +81,20 @@ class Deepgram(unittest.TestCase):
                 self.assertEqual(got[-1]["code"], 1000)
         self.assertEqual(self.daemon_streams(), [])
 
+    @unittest.skipIf(doors.lvx.RANDOM_MODEL, "random weights say nothing that could be replaced")
+    def test_replace(self):
+        """Words and phrases that are written otherwise, more than one."""
+        def said(**more):
+            _, words = self.results(self.listen(doors.raw(5), {**LINEAR, "punctuate": "true", **more},
+                                                "send 999999,close,wait Metadata"))
+            return [w["punctuated_word"] for w in words], words
+        plain, _ = said()
+        at = next(i for i, w in enumerate(plain) if w.lower() == "short")
+        got, words = said(replace=["welcome:greetings", f"{plain[at]} {plain[at + 1]}:brief live show"])
+        want = [w.replace("welcome", "greetings") for w in plain]
+        self.assertEqual(got, [*want[:at], "brief", "live", "show", *want[at + 2:]])
+        self.assertIn("greetings", [w["word"] for w in words])
+
     def daemon_streams(self):
         request = urllib.request.Request(self.daemon.url + "/api/streams", headers={"Authorization": "Bearer key-1"})
         with urllib.request.urlopen(request, timeout=30) as r:
@@ -87,20 +102,20 @@ class Deepgram(unittest.TestCase):
 
     def handshake(self, query, *headers):
         """Status, head and body of what a handshake is answered with."""
-        out = subprocess.run(
-            ["curl", "-s", "-i", "-m", "0.7", "--http1.1", "-H", "Connection: Upgrade", "-H", "Upgrade: websocket",
-             "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==",
-             *(a for h in headers for a in ("-H", h)), self.daemon.url + "/v1/listen" + query],
-            capture_output=True, check=False).stdout.decode("latin1")
-        head, _, body = out.partition("\r\n\r\n")
-        return int(head.split()[1]), head, body
+        connection = http.client.HTTPConnection("127.0.0.1", self.daemon.port, timeout=doors.PATIENCE_S)
+        connection.request("GET", "/v1/listen" + query, headers={
+            "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", **dict(h.split(": ", 1) for h in headers)})
+        with contextlib.closing(connection):
+            r = connection.getresponse()
+            return r.status, str(r.headers), r.read().decode()
 
     def test_refusals(self):
         """What is not supported is said, in Deepgram's words, before the upgrade."""
         key = "Authorization: Token key-1"
         for query in ("?encoding=linear16", "?encoding=opus&sample_rate=8000", "?diarize=true", "?colour=red",
                       "?language=xx", "?encoding=linear16&sample_rate=4", "?utterance_end_ms=1000",
-                      "?interim_results=maybe", "?redact=pci", "?tag=" + "x" * 1500):
+                      "?interim_results=maybe", "?redact=pci", "?replace=word", "?replace=a:", "?search=a", "?tag=" + "x" * 1500):
             with self.subTest(query):
                 status, head, body = self.handshake(query, key)
                 self.assertEqual(status, 400, head)
@@ -143,7 +158,7 @@ class Deepgram(unittest.TestCase):
                 await ws.wait_closed()
                 self.assertEqual(ws.close_code, 1009)
 
-        asyncio.run(asyncio.wait_for(run(), 60))
+        asyncio.run(asyncio.wait_for(run(), doors.PATIENCE_S))
 
     def test_goodbye(self):
         """A client that vanishes leaves no stream; a daemon that stops says so."""
@@ -166,10 +181,10 @@ class Deepgram(unittest.TestCase):
                     while not daemon.get("/api/streams")["streams"]:
                         await asyncio.sleep(0.05)
                     daemon.process.terminate()
-                    await asyncio.wait_for(ws.wait_closed(), 20)
+                    await asyncio.wait_for(ws.wait_closed(), 120)
                     self.assertIn(ws.close_code, (1001, 1011))
 
-        asyncio.run(asyncio.wait_for(run(), 60))
+        asyncio.run(asyncio.wait_for(run(), doors.PATIENCE_S))
 
 
 if __name__ == "__main__":

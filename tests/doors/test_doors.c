@@ -71,6 +71,28 @@ static void test_deepgram_params(void **state)
 	assert_int_equal(listen(&p, &err, 1, "encoding=linear16"), LVX_EINVAL);
 	assert_int_equal(listen(&p, &err, 1, "sample_rate=-1"), LVX_EINVAL);
 	assert_int_equal(listen(&p, &err, 1, "sample_rate="), LVX_EINVAL);
+	assert_int_equal(listen(&p, &err, 2, "replace=lumi vox:Lumivox", "replace=gent:Ghent, 9:30"), LVX_OK);
+	assert_string_equal(p.replace, "lumi vox => Lumivox\ngent => Ghent, 9:30\n");
+	struct lvx_glossary *g;
+	assert_int_equal(lvx_deepgram_glossary(&g, &p, &err), LVX_OK);
+	assert_int_equal(lvx_spelling_count(lvx_glossary_spelling(g)), 2);
+	lvx_glossary_unref(g);
+	assert_int_equal(listen(&p, &err, 2, "replace=[\"a b:c\", \"d:e\"]", "keyterm=[\"Ada\",\"Ghent\"]"), LVX_OK);
+	assert_string_equal(p.replace, "a b => c\nd => e\n");
+	assert_string_equal(p.prefix, "Ada, Ghent");
+	assert_int_equal(listen(&p, &err, 1, "keyterm=[music]"), LVX_OK);
+	assert_string_equal(p.prefix, "[music]");
+	static const char *const wrong[] = {"replace=[\"a:b\", 3]", "replace=[\"a\"]", "replace=", "replace=a", "replace=a:", "replace=:b", "replace=#a:b", "replace=a:b\nc",
+		"replace=a=>b:c", "replace=a:b=>c", "replace= : ", "replace=\xff:b",
+		"replace=one two three four five six seven eight nine:ten"};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_int_equal(listen(&p, &err, 1, wrong[i]), LVX_EINVAL);
+		assert_non_null(strstr(err.msg, "query: 'replace'"));
+	}
+	char many[1100] = "replace=a:";
+	memset(many + 10, 'b', sizeof(many) - 11);
+	assert_int_equal(listen(&p, &err, 3, many, many, many), LVX_EINVAL);
+	assert_int_equal(listen(&p, &err, 1, "replace=false"), LVX_OK);
 	assert_int_equal(listen(&p, &err, 1, "nonsense"), LVX_EINVAL);
 	assert_string_equal(err.msg, "query: there is no parameter 'nonsense'");
 }
@@ -110,6 +132,20 @@ static void test_deepgram_messages(void **state)
 		lvx_deepgram_bare_word(bare[i][0], out, sizeof(out));
 		assert_string_equal(out, bare[i][1]);
 	}
+}
+
+/* A word may be under way where it is not yet known that nobody speaks. */
+static void test_pause(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t to_ms, quiet_since_ms;
+		bool is;
+	} cases[] = {{1700, 0, false}, {1760, 0, true}, {1760, 2240, false}, {2239, 2240, false}, {2240, 2240, true},
+		{2759, INT64_MAX / 1000, false}, {2760, INT64_MAX / 1000, true}, {-720, 0, false}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(lvx_door_is_pause(1360000, cases[i].to_ms * 1000, 400000, cases[i].quiet_since_ms * 1000),
+			cases[i].is);
 }
 
 static void test_common(void **state)
@@ -380,6 +416,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deepgram_params),
 		cmocka_unit_test(test_deepgram_messages),
+		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_common),
 		cmocka_unit_test(test_openai),
 		cmocka_unit_test(test_base64),

@@ -160,7 +160,7 @@ class OpenAI(unittest.TestCase):
                 await ws.send("{}")
                 self.assertIsInstance(json.loads(await ws.recv())["error"], str)
 
-        asyncio.run(asyncio.wait_for(run(), 60))
+        asyncio.run(asyncio.wait_for(run(), doors.PATIENCE_S))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Rest(unittest.TestCase):
 
     def curl(self, *args, key="key-1"):
         """Status, content type and body."""
-        out = subprocess.run(["curl", "-s", "-m", "60", "-w", "\n%{http_code} %{content_type}", "-H",
+        out = subprocess.run(["curl", "-s", "-m", str(doors.PATIENCE_S), "-w", "\n%{http_code} %{content_type}", "-H",
                               "Authorization: Bearer " + key, *args, self.daemon.url + PATH],
                              capture_output=True, text=True, check=False).stdout
         body, _, tail = out.rpartition("\n")
@@ -85,7 +85,8 @@ class Rest(unittest.TestCase):
         refused = [
             (400, self.post(file=nothing)), (400, self.post("stream=true", file=nothing)),
             (400, self.post("stream=true", "response_format=srt")), (400, self.post("stream=1")), (400, self.post("language=xx")),
-            (400, self.post("response_format=diarized_json")), (400, self.post("include[]=logprobs")),
+            (400, self.post("response_format=diarized_json")), (400, self.post("include[]=item")),
+            (400, self.post("include[]=logprobs", "response_format=text")),
             (400, self.post("timestamp_granularities[]=word")), (400, self.post("temperature=9")),
             (400, self.post("prompt=" + "x" * 2000)), (400, self.post("colour=red")),
             (400, self.curl("-F", "model=m")), (415, self.curl("-H", "Content-Type: text/plain", "-d", "x")),
@@ -100,7 +101,7 @@ class Rest(unittest.TestCase):
             with self.subTest(i):
                 self.assertEqual((status, kind), (wanted, "application/json"), body)
                 self.assertEqual(set(json.loads(body)["error"]), ERROR)
-        for field, what in ("colour=red", "colour"), ("include[]=logprobs", "include[]"), ("temperature=9", "temperature"):
+        for field, what in ("colour=red", "colour"), ("include[]=usage", "include[]"), ("temperature=9", "temperature"):
             self.assertEqual(json.loads(self.post(field)[2])["error"]["param"], what)
         self.assertIsNone(json.loads(self.curl("-d", "{}")[2])["error"]["param"])
         for how in ([], ["-H", "Transfer-Encoding: chunked"]):
@@ -141,7 +142,7 @@ class Rest(unittest.TestCase):
         """A page of an allowed origin may send the headers that OpenAI's client sends, and read answers and errors."""
         with doors.Daemon("--token", "key-1", "--allow-origin", "https://app.example") as daemon:
             def ask(*args, origin="https://app.example"):
-                out = subprocess.run(["curl", "-s", "-i", "-m", "60", "-H", "Origin: " + origin, *args,
+                out = subprocess.run(["curl", "-s", "-i", "-m", str(doors.PATIENCE_S), "-H", "Origin: " + origin, *args,
                                       daemon.url + PATH], capture_output=True, text=True, check=False).stdout
                 head, _, body = out.replace("\r", "").partition("\n\n")
                 if "100 Continue" in head:
@@ -167,6 +168,14 @@ class Rest(unittest.TestCase):
                                          "-F", "file=@" + self.file, *more)
                 self.assertEqual((status, head["access-control-allow-origin"]), (want, "https://app.example"), body)
 
+    def check_logprobs(self, logprobs, text):
+        self.assertEqual("".join(p["token"] for p in logprobs), text)
+        self.assertGreater(len(logprobs), 5)
+        for p in logprobs:
+            self.assertEqual(bytes(p["bytes"]).decode(), p["token"])
+            self.assertTrue(-9.3 < p["logprob"] <= 0)
+        self.assertGreater(len({p["logprob"] for p in logprobs}), 3)  # they are measured, not made up
+
     def test_npm(self):
         """The npm package openai, which uploads in chunks."""
         doors.need_node()
@@ -187,6 +196,16 @@ class Rest(unittest.TestCase):
         self.assertEqual({e["type"] for e in deltas}, {"transcript.text.delta"})
         self.assertEqual((done["type"], "".join(e["delta"] for e in deltas)), ("transcript.text.done", done["text"]))
         self.assertGreater(len(deltas), 5)
+        # With log-probabilities: one of each word, which is sent as it stands in the text.
+        plain = transcribe()["got"]
+        self.assertNotIn("logprobs", plain)
+        got = transcribe(include=["logprobs"])["got"]
+        self.check_logprobs(got["logprobs"], got["text"])
+        self.assertEqual(got["text"], plain["text"])
+        *deltas, done = transcribe(include=["logprobs"], stream=True)["got"]
+        self.check_logprobs(done["logprobs"], done["text"])
+        self.assertEqual([p for e in deltas for p in e["logprobs"]], done["logprobs"])
+        self.assertTrue(all(e["delta"] == e["logprobs"][0]["token"] for e in deltas))
         got = transcribe(response_format="diarized_json")
         self.assertEqual((got["kind"], got["status"], got["type"]), ("error", 400, "invalid_request_error"))
         self.assertIn("response_format", got["message"])

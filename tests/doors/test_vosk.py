@@ -18,7 +18,7 @@ class Vosk(unittest.TestCase):
         cls.uri = f"ws://127.0.0.1:{cls.daemon.port}"
 
     def run_async(self, coroutine):
-        return asyncio.run(asyncio.wait_for(coroutine, 60))
+        return asyncio.run(asyncio.wait_for(coroutine, doors.PATIENCE_S))
 
     def check(self, replies, final):
         """Words of all results, their times in order."""

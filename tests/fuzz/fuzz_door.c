@@ -29,9 +29,13 @@ static void query(char *text)
 	for (char *a = strtok_r(text, "\n", &rest); a && args.n < LVX_DOOR_ARGS_MAX;
 		a = strtok_r(NULL, "\n", &rest))
 		args.arg[args.n++] = a;
-	if (lvx_deepgram_params_parse(&p, &args, &model, &err) == LVX_OK &&
-		(strlen(p.prefix) > LVX_PREFIX_MAX || p.sound.channels == 0))
+	struct lvx_glossary *glossary;
+	if (lvx_deepgram_params_parse(&p, &args, &model, &err) != LVX_OK)
+		return;
+	if (strlen(p.prefix) > LVX_PREFIX_MAX || p.sound.channels == 0 ||
+		lvx_deepgram_glossary(&glossary, &p, &err) != LVX_OK)
 		abort();
+	lvx_glossary_unref(glossary);
 }
 
 /* The first line is the content type. */

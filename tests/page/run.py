@@ -31,7 +31,7 @@ def install():
         with open(done, encoding="utf8") as f:
             if f.read() == lock:
                 return
-    r = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=NODE, timeout=120,
+    r = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=NODE, timeout=240,
                        capture_output=True, text=True, check=False)
     if r.returncode != 0:
         skip("npm ci failed: " + " ".join(r.stderr.split())[:300])

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pages' modules that need no browser.
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import path from "node:path";
 import test from "node:test";
 
 const web = (name) => import(path.join(process.env.LVX_ROOT, "clients", "web", name));
 const { Phrases, clock, columns, cuesOf, toSrt, toTxt, toVtt } = await web("cues.js");
+const { begins, hangs } = await web("phrases.js");
 const { Transcript, textOf } = await web("transcript.js");
 const { DEFAULTS, sane } = await web("settings.js");
 const { LumivoxClient } = await web("lumivox.js");
@@ -72,6 +74,33 @@ test("search: case and marks are alike; places are those of the text", () => {
   assert.equal(rest.length, 0);
   assert.deepEqual(at.map(([a, b]) => textOf(line).slice(a, b)), ["Gént", "GENT", "gent"]);
   assert.deepEqual(t.search(""), []);
+});
+
+/** As tests/daemon/test_cues.c speaks its table. */
+function spoken(text) {
+  let us = 0;
+  const lines = [{ words: [] }];
+  for (const word of text.split(" ")) {
+    const took_us = Buffer.byteLength(word) * 60000 + 40000;
+    lines.at(-1).words.push({ text: word, start_us: us, end_us: us + took_us });
+    us += took_us + 20000;
+    if (!word.endsWith(".")) continue;
+    us += 300000;
+    lines.push({ words: [] });
+  }
+  return lines.filter((l) => l.words.length);
+}
+
+test("lines and cues end where the daemon's do: one table for both", () => {
+  const table = JSON.parse(fs.readFileSync(path.join(process.env.LVX_ROOT, "tests", "daemon", "cues.json")));
+  assert.ok(table.length > 10);
+  for (const { line, text, cues } of table) assert.deepEqual(cuesOf(spoken(text), { line }).map((c) => c.lines.join("\n")), cues, text);
+  // Also what the table does not say: the lists of words are the same.
+  const source = fs.readFileSync(path.join(process.env.LVX_ROOT, "daemon", "phrases.c"), "utf8");
+  for (const [name, list] of Object.entries({ begins, hangs })) {
+    const [, words] = source.match(new RegExp(`${name}\\[\\] = \\{([^}]*)\\}`));
+    assert.deepEqual(list, new Set([...words.matchAll(/"([^"]*)"/g)].map(([, w]) => w)), name);
+  }
 });
 
 test("phrases have at most two lines of 42 columns and lose no word", () => {
