@@ -106,7 +106,8 @@ const struct lvx_option lvx_options[] = {
 
 	{"out", FLAG | DAEMON | STREAM, LIST, S(out), 0, 0, "URL",
 		"pass the programme on with captions in the picture: srt://, udp://, rtmp://, or a "
-		"file (.ts, .mp4, .flv); {stream} is its id; may be repeated"},
+		"file (.ts, .mp4, .flv); {stream} is its id; may be repeated; mix=URL, voice=URL: with "
+		"the described sound only, with the describer's voice apart"},
 	{"out-delay", FLAG | DAEMON | STREAM, NUMBER, S(out_delay_ms), 0, LVX_OUT_DELAY_MAX_MS,
 		"MS", "how late it leaves, so that captions match (600 over --delay)"},
 	{"out-cc1", FLAG | DAEMON | STREAM, STRING, S(out_cc1), 0, 0, "LANE[:MODE]",

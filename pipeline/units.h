@@ -37,6 +37,7 @@ enum lvx_unit_media { LVX_UNIT_AUDIO, LVX_UNIT_VIDEO };
 enum lvx_unit_role {
 	LVX_UNIT_MAIN,            /* the programme itself */
 	LVX_UNIT_DESCRIBES_VIDEO, /* a whole mix with audio description */
+	LVX_UNIT_DESCRIPTION,     /* its voice alone, silent in between, for receivers that mix */
 };
 
 /* What a track's units are, from one unit to the next change. Immutable. */
@@ -61,6 +62,8 @@ struct lvx_unit {
 	/* Before this unit something is missing, or its times do not follow from the one before:
 	 * a reconnection, a jump of the source's clock, a unit that was dropped. */
 	bool discontinuity;
+	/* LVX_UNIT_DESCRIPTION: by so many times 0.3 dB the programme is lower under it. */
+	uint8_t fade;
 	size_t len;
 	const uint8_t *data; /* [len + LVX_UNIT_PADDING] */
 };

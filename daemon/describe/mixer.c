@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EDGE = LVX_CLIP_RATE / 200 }; /* 5 ms: a clip's own first and last samples come softly */
+enum {
+	EDGE = LVX_CLIP_RATE / 200, /* 5 ms: a clip's own first and last samples come softly */
+	KEPT = LVX_CLIP_RATE / 10,  /* so long after its ramp it is known of */
+};
 
 static const float knee = 0.8f; /* sums above it are bent, and stay below 1 */
 static const double peak_max_db = -1;
@@ -85,6 +88,11 @@ static double depth(const struct lvx_mixer *m, int64_t at)
 	return most;
 }
 
+double lvx_mixer_duck_db(const struct lvx_mixer *m, int64_t at)
+{
+	return m->duck_db * depth(m, at);
+}
+
 /* True: a clip is there, and *v is its sample. */
 static bool voice_at(const struct lvx_mixer *m, int64_t at, float *v)
 {
@@ -115,7 +123,7 @@ bool lvx_mixer_mix(struct lvx_mixer *m, float *programme, float *voice, size_t n
 	if (voice)
 		memset(voice, 0, 2 * n * sizeof(float));
 	m->mixed = at + (int64_t)n;
-	while (m->n > 0 && m->placed[0].at + (int64_t)m->placed[0].clip->n + m->ramp <= at)
+	while (m->n > 0 && m->placed[0].at + (int64_t)m->placed[0].clip->n + m->ramp + KEPT <= at)
 		drop_first(m);
 	if (m->n == 0 || m->placed[0].at - m->ramp >= m->mixed)
 		return false;

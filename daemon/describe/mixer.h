@@ -30,6 +30,10 @@ bool lvx_mixer_add(struct lvx_mixer *m, struct lvx_clip *clip, double gain_db, i
  * True: there is voice in them. Calls are in the order of time. */
 bool lvx_mixer_mix(struct lvx_mixer *m, float *programme, float *voice, size_t n, int64_t at);
 
+/* By so much the programme is, or will be, taken down at a sample: 0 is not at all. Of those that
+ * have been mixed only the last 0.1 s are known. */
+double lvx_mixer_duck_db(const struct lvx_mixer *m, int64_t at);
+
 /* The gain that makes the clip as loud as lufs, as far as its peaks stay below -1 dBFS. */
 double lvx_mixer_gain_db(const struct lvx_clip *clip, double lufs);
 

@@ -178,10 +178,8 @@ enum lvx_status lvx_sound_in_put(
 /* ---- encoding ---- */
 
 struct lvx_sound_out {
-	lvx_sound_unit *fn;
-	void *user;
+	struct lvx_sound_out_params params; /* but for the codec */
 	const AVCodec *encoder;
-	int bit_rate;
 	AVCodecContext *codec; /* NULL: begins anew with the next sample */
 	AVFrame *frame;
 	AVPacket *packet;
@@ -199,9 +197,9 @@ static enum lvx_status open_encoder(struct lvx_sound_out *out, struct lvx_error 
 	if (!c)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
 	c->sample_rate = RATE;
-	c->ch_layout = (AVChannelLayout)AV_CHANNEL_LAYOUT_STEREO;
+	av_channel_layout_default(&c->ch_layout, out->params.channels);
 	c->sample_fmt = opus ? AV_SAMPLE_FMT_FLT : AV_SAMPLE_FMT_FLTP;
-	c->bit_rate = out->bit_rate;
+	c->bit_rate = out->params.bit_rate;
 	c->time_base = (AVRational){1, RATE};
 	c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
 	if (opus)
@@ -218,7 +216,7 @@ static enum lvx_status open_encoder(struct lvx_sound_out *out, struct lvx_error 
 		goto fail;
 	out->format = (struct lvx_unit_format){
 		.sample_rate = RATE,
-		.channels = CHANNELS,
+		.channels = (uint32_t)out->params.channels,
 		.extra = c->extradata,
 		.n_extra = (size_t)c->extradata_size,
 	};
@@ -231,22 +229,20 @@ fail:
 		avcodec_get_name(out->encoder->id));
 }
 
-enum lvx_status lvx_sound_out_create(struct lvx_sound_out **result, const char *codec, int bit_rate,
-	lvx_sound_unit *fn, void *user, struct lvx_error *err)
+enum lvx_status lvx_sound_out_create(struct lvx_sound_out **result,
+	const struct lvx_sound_out_params *params, struct lvx_error *err)
 {
-	bool opus = strcmp(codec, "opus") == 0;
+	bool opus = strcmp(params->codec, "opus") == 0;
 	const AVCodec *encoder = opus ? avcodec_find_encoder_by_name("libopus")
 				      : avcodec_find_encoder(AV_CODEC_ID_AAC);
 	if (!encoder)
-		return lvx_fail(err, LVX_EUNSUPPORTED, "FFmpeg has no encoder for %s", codec);
+		return lvx_fail(err, LVX_EUNSUPPORTED, "FFmpeg has no encoder for %s", params->codec);
 	struct lvx_sound_out *out = calloc(1, sizeof(*out));
 	if (!out)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
 	lvx_av_log_route();
-	out->fn = fn;
-	out->user = user;
+	out->params = *params;
 	out->encoder = encoder;
-	out->bit_rate = bit_rate;
 	out->frame = av_frame_alloc();
 	out->packet = av_packet_alloc();
 	enum lvx_status st = out->frame && out->packet ? open_encoder(out, err)
@@ -295,7 +291,7 @@ static void encode(struct lvx_sound_out *out, const AVFrame *frame)
 		};
 		out->first = false;
 		if (p->size > 0)
-			out->fn(out->user, &unit);
+			out->params.fn(out->params.user, &unit);
 		av_packet_unref(p);
 	}
 }
@@ -307,7 +303,8 @@ static void send_frame(struct lvx_sound_out *out)
 		return;
 	if (out->n < out->codec->frame_size)
 		av_samples_set_silence(out->frame->extended_data, out->n,
-			out->codec->frame_size - out->n, CHANNELS, out->frame->format);
+			out->codec->frame_size - out->n, out->params.channels,
+			out->frame->format);
 	out->frame->pts = out->at;
 	encode(out, out->frame);
 	out->n = 0;
@@ -327,15 +324,13 @@ void lvx_sound_out_put(struct lvx_sound_out *out, const float *pcm, size_t n, in
 		}
 		size_t room = (size_t)(out->codec->frame_size - out->n);
 		size_t take = n < room ? n : room;
-		if (f->format == AV_SAMPLE_FMT_FLT) {
-			memcpy((float *)(void *)f->data[0] + CHANNELS * (size_t)out->n, pcm,
-				take * CHANNELS * sizeof(float));
-		} else {
-			for (int c = 0; c < CHANNELS; c++) {
-				float *to = (float *)(void *)f->data[c] + out->n;
-				for (size_t i = 0; i < take; i++)
-					to[i] = pcm[CHANNELS * i + (size_t)c];
-			}
+		for (int c = 0; c < out->params.channels; c++) {
+			bool planes = f->format == AV_SAMPLE_FMT_FLTP;
+			size_t step = planes ? 1 : (size_t)out->params.channels;
+			float *to = planes ? (float *)(void *)f->data[c] + out->n
+					   : (float *)(void *)f->data[0] + step * (size_t)out->n + c;
+			for (size_t i = 0; i < take; i++)
+				to[step * i] = pcm[CHANNELS * i + (size_t)c];
 		}
 		out->n += (int)take;
 		pcm += take * CHANNELS;

@@ -25,9 +25,15 @@ struct lvx_sound_out;
 /* One unit but for its track. */
 typedef void lvx_sound_unit(void *user, const struct lvx_unit *unit);
 
-/* codec: "aac" (20 or so ms a unit) or "opus" (60 ms). */
-enum lvx_status lvx_sound_out_create(struct lvx_sound_out **out, const char *codec, int bit_rate,
-	lvx_sound_unit *fn, void *user, struct lvx_error *err);
+struct lvx_sound_out_params {
+	const char *codec; /* "aac" (20 or so ms a unit) or "opus" (60 ms) */
+	int channels;      /* 2, or 1: the left one is encoded */
+	int bit_rate;
+	lvx_sound_unit *fn;
+	void *user;
+};
+enum lvx_status lvx_sound_out_create(struct lvx_sound_out **out,
+	const struct lvx_sound_out_params *params, struct lvx_error *err);
 void lvx_sound_out_destroy(struct lvx_sound_out *out); /* NULL is fine */
 /* n samples that follow those before; the first of all is `at` of the timeline. */
 void lvx_sound_out_put(struct lvx_sound_out *out, const float *pcm, size_t n, int64_t at);

@@ -8,6 +8,7 @@
 #include "daemon/outputs/channels.h"
 #include "daemon/outputs/describe.h"
 #include "daemon/outputs/embed.h"
+#include "daemon/outputs/out_url.h"
 #include "daemon/outputs/sender.h"
 
 #include <stdlib.h>
@@ -27,7 +28,8 @@ enum {
 
 struct broadcast {
 	struct lvx_outlet *host;
-	char *url, *name; /* owned */
+	struct lvx_out_url out;
+	char *name; /* owned */
 	int64_t delay_us;
 	int64_t stream_delay_us; /* of its text */
 	int64_t describe_us;     /* so late comes the described sound; 0: there is none */
@@ -55,41 +57,20 @@ struct broadcast {
 	/* Where the stream is. */
 	int64_t start_us; /* lvx_now_us of timeline 0; 0: it is not heard in real time */
 	int64_t heard_us;
+	int64_t described_us; /* up to there described sound has come */
+	bool described;       /* some has */
 	uint64_t n_lost, n_told; /* units that have not left; of them, those the host knows of */
 	size_t n_bytes;
 };
 
 /* ---- settings ---- */
 
-/* The index-th URL of the list, with {stream} replaced; NULL: there is none. */
-static char *url_of(const char *list, size_t index, const char *stream)
-{
-	while (list && *list) {
-		list += strspn(list, ", ");
-		size_t len = strcspn(list, ",");
-		if (len > 0 && index-- == 0) {
-			while (len > 0 && list[len - 1] == ' ')
-				len--;
-			const char *mark = memmem(list, len, "{stream}", 8);
-			char *url;
-			int before = (int)(mark ? mark - list : (long)len);
-			int after = mark ? (int)len - before - 8 : 0;
-			if (asprintf(&url, "%.*s%s%.*s", before, list, mark ? stream : "", after,
-				    mark ? mark + 8 : "") < 0)
-				abort();
-			return url;
-		}
-		list += len;
-	}
-	return NULL;
-}
-
 static size_t n_wanted(const struct lvx_stream_settings *settings)
 {
 	size_t n = 0;
-	char *url;
-	while (n < LVX_BROADCAST_OUTS_MAX && (url = url_of(settings->out, n, ""))) {
-		free(url);
+	struct lvx_out_url out;
+	while (n < LVX_BROADCAST_OUTS_MAX && lvx_out_url_get(&out, settings->out, n, "")) {
+		lvx_out_url_finish(&out);
 		n++;
 	}
 	return n;
@@ -112,13 +93,13 @@ enum lvx_status lvx_broadcast_check(const struct lvx_stream_settings *s,
 	struct lvx_channel_setting channels[2];
 	enum lvx_status st = parse_channels(channels, s, err);
 	for (size_t i = 0; st == LVX_OK; i++) {
-		char *url = url_of(s->out, i, "x");
-		if (!url)
+		struct lvx_out_url out;
+		if (!lvx_out_url_get(&out, s->out, i, "x"))
 			break;
-		st = i < LVX_BROADCAST_OUTS_MAX ? lvx_mux_check(url, err)
+		st = i < LVX_BROADCAST_OUTS_MAX ? lvx_out_url_check(&out, s->describe > 0, err)
 						: lvx_fail(err, LVX_EINVAL, "more than %d outputs",
 							  LVX_BROADCAST_OUTS_MAX);
-		free(url);
+		lvx_out_url_finish(&out);
 	}
 	/* Its own lanes must be there; a model need not have those that nobody named. */
 	const char *named[] = {s->out_cc1, s->out_cc3};
@@ -156,8 +137,8 @@ static void give_up(struct broadcast *b, const char *why)
 	lvx_outlet_trouble(b->host, "%s: %s", b->name, why);
 }
 
-/* Is the track one of those that are sent: the first pictures, the first sound, and the first
- * described sound? */
+/* Is the track one of those that are sent: the first pictures, and the first of each sound that
+ * is wanted? */
 static bool is_ours(const struct broadcast *b, size_t track)
 {
 	const struct lvx_unit_track *t = &b->tracks[track];
@@ -165,7 +146,16 @@ static bool is_ours(const struct broadcast *b, size_t track)
 		if (b->tracks[i].media == t->media && b->tracks[i].role == t->role)
 			return false;
 	}
-	return t->media == LVX_UNIT_AUDIO || t->role == LVX_UNIT_MAIN;
+	return t->media == LVX_UNIT_AUDIO ? lvx_out_sound_has(b->out.sound, t->role)
+					  : t->role == LVX_UNIT_MAIN;
+}
+
+static void set_tracks(struct broadcast *b)
+{
+	const struct lvx_unit *ours[LVX_UNIT_TRACKS_MAX] = {0};
+	for (size_t i = 0; i < b->n_tracks; i++)
+		ours[i] = is_ours(b, i) ? b->samples[i] : NULL;
+	lvx_sender_set_tracks(b->sender, b->tracks, ours, b->n_tracks);
 }
 
 static void take_sample(struct broadcast *b, const struct lvx_unit *unit)
@@ -191,20 +181,19 @@ static void take_sample(struct broadcast *b, const struct lvx_unit *unit)
 			give_up(b, why);
 		}
 	}
-	const struct lvx_unit *ours[LVX_UNIT_TRACKS_MAX] = {0};
-	for (size_t i = 0; i < b->n_tracks; i++)
-		ours[i] = is_ours(b, i) ? b->samples[i] : NULL;
-	lvx_sender_set_tracks(b->sender, b->tracks, ours, b->n_tracks);
+	set_tracks(b);
 }
 
 /* Has something come of each track, or will nothing come? */
 static bool can_begin(struct broadcast *b, bool all)
 {
-	bool whole = true, video = false, described = b->describe_us == 0;
+	bool whole = true, video = false;
+	bool described = b->describe_us == 0 || b->out.sound == LVX_OUT_PROGRAMME;
 	for (size_t i = 0; i < b->n_tracks; i++) {
 		whole = whole && (b->samples[i] || !is_ours(b, i));
 		video = video || b->tracks[i].media == LVX_UNIT_VIDEO;
-		described = described || (b->tracks[i].role != LVX_UNIT_MAIN && b->samples[i]);
+		described = described || (b->tracks[i].role != LVX_UNIT_MAIN && is_ours(b, i) &&
+						b->samples[i]);
 	}
 	whole = whole && described;
 	bool waited = all || lvx_now_us() - b->first_unit_us > BEGIN_US + b->describe_us;
@@ -212,6 +201,12 @@ static bool can_begin(struct broadcast *b, bool all)
 		give_up(b, "the stream has no pictures that could carry captions");
 	else if (waited && b->video < 0)
 		give_up(b, "no picture has come");
+	if (waited && !described && b->out.sound == LVX_OUT_MIX) {
+		lvx_log_warn("stream %s: %s: nothing describes it: its own sound is sent instead",
+			lvx_hub_id(lvx_outlet_stream(b->host)), b->name);
+		b->out.sound = LVX_OUT_PROGRAMME;
+		set_tracks(b);
+	}
 	return (whole && video) || waited;
 }
 
@@ -251,6 +246,9 @@ static bool is_due(const struct broadcast *b, const struct lvx_unit *unit)
 	int64_t us = b->start_us ? lvx_now_us() - b->start_us - b->delay_us
 				 : b->heard_us - (b->delay_us > unhurried_us ? b->delay_us
 									     : unhurried_us);
+	/* A file's pictures may be here long before what is mixed with its sound. */
+	if (b->start_us == 0 && b->described && b->described_us < us && b->n < QUEUE_MAX / 2)
+		us = b->described_us;
 	return unit->dts_us <= us || unit->dts_us > us + AHEAD_US;
 }
 
@@ -329,6 +327,10 @@ static void on_unit(void *self, const struct lvx_unit *unit)
 		return;
 	}
 	enqueue(b, unit);
+	if (b->tracks[unit->track].role != LVX_UNIT_MAIN && is_ours(b, unit->track)) {
+		b->described = true;
+		b->described_us = unit->dts_us;
+	}
 	release(b, false);
 }
 
@@ -390,7 +392,7 @@ static void destroy(void *self)
 	lvx_embed_destroy(b->embed);
 	lvx_channels_destroy(b->channels);
 	lvx_text_finish(&b->au);
-	free(b->url);
+	lvx_out_url_finish(&b->out);
 	free(b->name);
 	free(b);
 }
@@ -418,8 +420,8 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 	char shown[300];
 	b->host = host;
 	b->video = -1;
-	b->url = url_of(s->out, lvx_outlet_index(host), lvx_hub_id(stream));
-	lvx_uri_redact(shown, sizeof(shown), b->url);
+	lvx_out_url_get(&b->out, s->out, lvx_outlet_index(host), lvx_hub_id(stream));
+	lvx_uri_redact(shown, sizeof(shown), b->out.url);
 	b->name = strdup(shown);
 	b->stream_delay_us = lvx_hub_delay_us(stream);
 	b->describe_us = lvx_describe_delay_us(s);
@@ -431,7 +433,7 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 	lvx_channels_get(b->channels, cc);
 	b->embed = lvx_embed_create(cc);
 	struct lvx_sender_params sp = {
-		.url = b->url,
+		.url = b->out.url,
 		.service = lvx_hub_id(stream),
 		.on_trouble = on_trouble,
 		.on_well = on_well,

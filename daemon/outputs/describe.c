@@ -7,13 +7,16 @@
 #include "daemon/describe/hearing.h"
 #include "daemon/describe/mixer.h"
 #include "daemon/describe/plan.h"
+#include "daemon/describe/silence.h"
 #include "daemon/describe/sound.h"
 #include "daemon/describe/speech.h"
 #include "daemon/describe/voice.h"
 #include "daemon/outputs/listeners.h"
+#include "daemon/outputs/out_url.h"
 #include "daemon/text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +30,7 @@ enum {
 	WINDOW = 250,       /* pieces of decoded sound: about 5 s */
 	FILLED = 2 * RATE,  /* a longer hole is a new beginning */
 	BIT_RATE = 128000,
+	VOICE_BIT_RATE = 64000,
 	RAMP_US = 300000,
 	SETTLE_US = 1100000, /* words of what was heard, and the model's delay, are here */
 	PAUSE_US = 2000000,  /* so long without a word ends a description */
@@ -48,10 +52,14 @@ struct describe {
 	struct lvx_hearing *hearing;
 	struct lvx_sound_in *in;
 	struct lvx_sound_out *out;
+	struct lvx_sound_out *alone_out; /* NULL: no output wants the voice alone */
 	struct lvx_listeners *listeners;
 	int lane;     /* of the descriptions */
 	bool wanted;  /* the stream has ever made them */
-	int from, to; /* tracks: the programme's sound, and ours; -1: none yet */
+	/* Tracks: the programme's sound, the mix, and the voice alone; -1: none, or none yet. */
+	int from, to, to_alone;
+	bool silent; /* the programme has no sound */
+	struct lvx_silence silence;
 
 	/* What has been spoken and not placed yet. */
 	struct lvx_spoken clips[CLIPS_MAX];
@@ -79,67 +87,9 @@ struct describe {
 	uint64_t n_spoken, n_dropped;
 };
 
-/* ---- settings ---- */
-
-int64_t lvx_describe_delay_us(const struct lvx_stream_settings *s)
-{
-	if (s->describe <= 0)
-		return 0;
-	return 1000 *
-	       (int64_t)(s->describe_delay_ms >= 0 ? s->describe_delay_ms : LVX_DESCRIBE_DELAY_MS);
-}
-
 static size_t n_wanted(const struct lvx_stream_settings *s)
 {
 	return s->describe > 0;
-}
-
-/* 0: as the programme's speech. */
-static enum lvx_status level_of(
-	const struct lvx_stream_settings *s, double *lufs, struct lvx_error *err)
-{
-	char *end = NULL;
-	const char *level = s->describe_level;
-	*lufs = 0;
-	if (!level || strcmp(level, "programme") == 0)
-		return LVX_OK;
-	*lufs = strtod(level, &end);
-	if (end != level && *end == '\0' && *lufs >= -40 && *lufs <= -10)
-		return LVX_OK;
-	return lvx_fail(err, LVX_EINVAL,
-		"describe-level is '%.32s'; allowed are -40 to -10 (LUFS), and programme", level);
-}
-
-static const char *command_of(const struct lvx_stream_settings *s)
-{
-	return s->describe_voice ? s->describe_voice : LVX_VOICE_USUAL;
-}
-
-enum lvx_status lvx_describe_check(const struct lvx_stream_settings *s,
-	const struct lvx_model_info *model, const char *where, struct lvx_error *err)
-{
-	if (s->describe <= 0)
-		return LVX_OK;
-	double lufs;
-	enum lvx_status st = lvx_voice_check(command_of(s), err);
-	int64_t least_ms = lvx_describe_delay_us(s) / 1000 + LVX_DESCRIBE_LATE_MS;
-	if (st == LVX_OK)
-		st = level_of(s, &lufs, err);
-	if (st == LVX_OK && lvx_model_info_lane(model, "description") < 0)
-		st = lvx_fail(err, LVX_EINVAL, "describe: the model has no lane 'description'");
-	if (st == LVX_OK && s->describe_delay_ms >= 0 &&
-		s->describe_delay_ms < LVX_DESCRIBE_DELAY_MIN_MS)
-		st = lvx_fail(err, LVX_EINVAL,
-			"describe-delay is %d; allowed are %d to %d: so much of the programme must "
-			"be known before a gap in it is one",
-			s->describe_delay_ms, LVX_DESCRIBE_DELAY_MIN_MS, LVX_OUT_DELAY_MAX_MS);
-	if (st == LVX_OK && s->out && s->out[0] && s->out_delay_ms >= 0 &&
-		s->out_delay_ms < least_ms)
-		st = lvx_fail(err, LVX_EINVAL,
-			"out-delay is %d; with describe it must be %" PRId64 " or more "
-			"(describe-delay, and %d)",
-			s->out_delay_ms, least_ms, LVX_DESCRIBE_LATE_MS);
-	return st == LVX_OK ? st : lvx_error_context(err, "%s", where);
 }
 
 /* ---- samples and times ---- */
@@ -321,6 +271,24 @@ static void on_mixed(void *user, const struct lvx_unit *unit)
 	lvx_units_put(lvx_outlet_units(d->host), &u);
 }
 
+static void on_alone(void *user, const struct lvx_unit *unit)
+{
+	struct describe *d = user;
+	struct lvx_unit u = *unit;
+	double duck_db = lvx_mixer_duck_db(d->mixer, sample_of(unit->pts_us + unit->duration_us / 2));
+	u.track = (uint32_t)d->to_alone;
+	u.fade = (uint8_t)lround(fmin(duck_db / 0.3, 254)); /* 255 would be: none of it */
+	lvx_units_put(lvx_outlet_units(d->host), &u);
+}
+
+static void flush(struct describe *d)
+{
+	lvx_sound_out_flush(d->out);
+	if (d->alone_out)
+		lvx_sound_out_flush(d->alone_out);
+	lvx_listeners_flush(d->listeners);
+}
+
 /* What is before `to` leaves. */
 static void mix_to(struct describe *d, int64_t to)
 {
@@ -334,6 +302,8 @@ static void mix_to(struct describe *d, int64_t to)
 		float *pcm = d->pcm + 2 * at;
 		bool voiced = lvx_mixer_mix(d->mixer, pcm, d->alone, (size_t)n, d->begin);
 		lvx_sound_out_put(d->out, pcm, (size_t)n, d->begin);
+		if (d->to_alone >= 0)
+			lvx_sound_out_put(d->alone_out, d->alone, (size_t)n, d->begin);
 		if (lvx_listeners_put(d->listeners, pcm, d->alone, (size_t)n, d->begin, voiced,
 			    &err) != LVX_OK)
 			lvx_outlet_trouble(d->host, "for viewers: %s", err.msg);
@@ -364,7 +334,7 @@ static void append(struct describe *d, const float *pcm, int64_t n)
 }
 
 /*
- * Where decoded sound lies. Samples are counted from where the last ended, as containers are
+ * Where decoded sound lies, or silence (NULL). Samples are counted from where the last ended, as containers are
  * coarse about times: several packets may have that of the first. Later than that means that
  * something is missing; earlier is believed when none of a window was as late as it should be.
  */
@@ -373,7 +343,7 @@ static void on_pcm(void *user, const float *pcm, size_t n, int64_t pts_us)
 	struct describe *d = user;
 	int64_t at = sample_of(pts_us), left = (int64_t)n;
 	if (at < 0 && at + left > 0) { /* the timeline begins at 0 */
-		pcm -= 2 * at;
+		pcm = pcm ? pcm - 2 * at : NULL;
 		left += at;
 		at = 0;
 	}
@@ -383,8 +353,7 @@ static void on_pcm(void *user, const float *pcm, size_t n, int64_t pts_us)
 	d->latest_off = d->n_in_window == 0 || off > d->latest_off ? off : d->latest_off;
 	if (d->end == 0 || off > FILLED || off < -FILLED) {
 		mix_to(d, d->end);
-		lvx_sound_out_flush(d->out);
-		lvx_listeners_flush(d->listeners);
+		flush(d);
 		d->begin = d->end = at;
 		d->n_in_window = 0;
 	} else if (off > JITTER) {
@@ -393,7 +362,7 @@ static void on_pcm(void *user, const float *pcm, size_t n, int64_t pts_us)
 	} else if (++d->n_in_window == WINDOW) {
 		int64_t over = d->latest_off < -JITTER ? -d->latest_off : 0;
 		over = over < left ? over : left;
-		pcm += 2 * over;
+		pcm = pcm ? pcm + 2 * over : NULL;
 		left -= over;
 		d->n_in_window = 0;
 	}
@@ -402,31 +371,48 @@ static void on_pcm(void *user, const float *pcm, size_t n, int64_t pts_us)
 
 /* ---- the outlet ---- */
 
-static void find_track(struct describe *d, uint32_t number)
+/* Behind the programme's own: those who take the first sound take that one. */
+static void add_tracks(struct describe *d, const char *programme_language)
 {
-	struct lvx_unit_track tracks[LVX_UNIT_TRACKS_MAX];
 	struct lvx_units *units = lvx_outlet_units(d->host);
-	size_t n = lvx_units_tracks(units, tracks);
-	if (number >= n || tracks[number].media != LVX_UNIT_AUDIO ||
-		tracks[number].role != LVX_UNIT_MAIN)
-		return;
-	d->from = (int)number;
-	/* Behind the programme's own: those who take the first sound take that one. */
 	struct lvx_unit_track ours = {LVX_UNIT_AUDIO, LVX_UNIT_DESCRIBES_VIDEO, ""};
 	const struct lvx_model_info *model = lvx_hub_model(lvx_outlet_stream(d->host));
 	const char *language = lvx_lane_language(&model->lanes[d->lane], NULL);
-	language = language ? language : tracks[number].language;
-	snprintf(ours.language, sizeof(ours.language), "%s", language);
+	snprintf(ours.language, sizeof(ours.language), "%s",
+		language ? language : programme_language);
 	d->to = lvx_units_add_track(units, &ours);
-	if (d->to < 0)
+	ours.role = LVX_UNIT_DESCRIPTION;
+	if (d->alone_out)
+		d->to_alone = lvx_units_add_track(units, &ours);
+	if (d->to < 0 || (d->alone_out && d->to_alone < 0))
 		lvx_outlet_trouble(d->host, "the stream has too many tracks");
+}
+
+/* A source has added all its tracks before its first unit. */
+static void find_track(struct describe *d, uint32_t number)
+{
+	struct lvx_unit_track tracks[LVX_UNIT_TRACKS_MAX];
+	size_t n = lvx_units_tracks(lvx_outlet_units(d->host), tracks);
+	bool sound = false;
+	if (number >= n || tracks[number].role != LVX_UNIT_MAIN)
+		return;
+	for (size_t i = 0; i < n; i++)
+		sound = sound || (tracks[i].media == LVX_UNIT_AUDIO &&
+					 tracks[i].role == LVX_UNIT_MAIN);
+	d->silent = !sound;
+	if (tracks[number].media == LVX_UNIT_AUDIO)
+		d->from = (int)number;
+	if (d->to < 0 && (d->from >= 0 || d->silent))
+		add_tracks(d, tracks[number].language);
 }
 
 static void on_unit(void *self, const struct lvx_unit *unit)
 {
 	struct describe *d = self;
-	if (d->from < 0 && d->wanted && unit->media == LVX_UNIT_AUDIO)
+	if (d->from < 0 && d->wanted && !(d->silent && unit->media == LVX_UNIT_VIDEO))
 		find_track(d, unit->track);
+	if (d->silent && unit->media == LVX_UNIT_VIDEO)
+		lvx_silence_picture(&d->silence, unit->dts_us, unit->duration_us);
 	if (d->to < 0 || (int)unit->track != d->from)
 		return;
 	if (d->n_queue == d->queue_cap) {
@@ -453,10 +439,26 @@ static void learn(struct describe *d)
 	plan(d);
 }
 
+/* More sound is there: what there is no room for leaves. */
+static void make_room(struct describe *d, int64_t due_us)
+{
+	int64_t most = d->end - sample_of(d->delay_us);
+	if (d->begin >= most - SLACK / 2)
+		return;
+	learn(d);
+	mix_to(d, most < sample_of(due_us) ? most : sample_of(due_us));
+}
+
 /* Decodes what has been heard, and mixes what is due. */
 static void advance(struct describe *d, int64_t due_us)
 {
 	size_t n = 0;
+	int64_t from_us, to_us;
+	while (d->silent && lvx_silence_take(&d->silence, d->start_us ? FOR_EVER_US : d->heard_us,
+				    us_of(STEP), &from_us, &to_us)) {
+		on_pcm(d, NULL, (size_t)(sample_of(to_us) - sample_of(from_us)), from_us);
+		make_room(d, due_us);
+	}
 	for (; n < d->n_queue; n++) {
 		const struct lvx_unit *unit = d->queue[n];
 		/* A file may be here long before it is heard. */
@@ -464,11 +466,7 @@ static void advance(struct describe *d, int64_t due_us)
 			break;
 		decode(d, unit);
 		lvx_unit_unref(unit);
-		int64_t most = d->end - sample_of(d->delay_us);
-		if (d->begin < most - SLACK / 2) {
-			learn(d);
-			mix_to(d, most < sample_of(due_us) ? most : sample_of(due_us));
-		}
+		make_room(d, due_us);
 	}
 	d->n_queue -= n;
 	memmove(d->queue, d->queue + n, d->n_queue * sizeof(d->queue[0]));
@@ -494,8 +492,7 @@ static void on_end(void *self)
 	end_text(d);
 	d->heard_us = FOR_EVER_US;
 	advance(d, FOR_EVER_US);
-	lvx_sound_out_flush(d->out);
-	lvx_listeners_flush(d->listeners);
+	flush(d);
 	if (d->to >= 0)
 		lvx_log_info("stream %s: describe: %" PRIu64 " descriptions were spoken, %" PRIu64
 			     " were not",
@@ -515,6 +512,7 @@ static void destroy(void *self)
 	free(d->queue);
 	lvx_sound_in_destroy(d->in);
 	lvx_sound_out_destroy(d->out);
+	lvx_sound_out_destroy(d->alone_out);
 	lvx_listeners_destroy(d->listeners);
 	lvx_hearing_destroy(d->hearing);
 	lvx_mixer_destroy(d->mixer);
@@ -539,7 +537,7 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 	d->wanted = info.lanes >> d->lane & 1;
 	d->host = host;
 	d->id = lvx_hub_id(stream);
-	d->from = d->to = -1;
+	d->from = d->to = d->to_alone = -1;
 	d->delay_us = lvx_describe_delay_us(s);
 	d->stream_delay_us = lvx_hub_delay_us(stream);
 	d->speech = (struct lvx_speech){.fn = on_speech,
@@ -555,15 +553,19 @@ static enum lvx_status create(void **self, struct lvx_outlet *host, struct lvx_e
 	d->listeners = lvx_listeners_create(stream);
 	d->cap = sample_of(d->delay_us) + SLACK;
 	d->pcm = malloc(2 * (size_t)d->cap * sizeof(float));
-	enum lvx_status st = level_of(s, &d->level_lufs, err);
+	enum lvx_status st = lvx_describe_level(s, &d->level_lufs, err);
 	if (st == LVX_OK && !d->pcm)
 		st = lvx_fail(err, LVX_ENOMEM, "out of memory");
 	if (st == LVX_OK)
 		st = lvx_hearing_create(&d->hearing, on_sound_speech, d, err);
 	if (st == LVX_OK)
-		st = lvx_sound_out_create(&d->out, "aac", BIT_RATE, on_mixed, d, err);
+		st = lvx_sound_out_create(&d->out,
+			&(struct lvx_sound_out_params){"aac", 2, BIT_RATE, on_mixed, d}, err);
+	if (st == LVX_OK && lvx_out_urls_want_voice(s->out))
+		st = lvx_sound_out_create(&d->alone_out,
+			&(struct lvx_sound_out_params){"aac", 1, VOICE_BIT_RATE, on_alone, d}, err);
 	if (st == LVX_OK)
-		st = lvx_voice_create(&d->voice, command_of(s), 0, NULL, err);
+		st = lvx_voice_create(&d->voice, lvx_describe_command(s), 0, NULL, err);
 	if (st != LVX_OK) {
 		destroy(d);
 		return st;

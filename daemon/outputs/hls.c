@@ -138,9 +138,12 @@ static void end_segment(struct hls *h, const struct lvx_hls_cut *cut)
 
 /* ---- tracks ---- */
 
-/* Is the track one of those that are passed on: the first pictures, and all sound? */
+/* Is the track one of those that are passed on: the first pictures, and all sound but that which
+ * receivers would have to mix? */
 static bool is_wanted(const struct lvx_unit_track *tracks, size_t i)
 {
+	if (tracks[i].role == LVX_UNIT_DESCRIPTION)
+		return false;
 	for (size_t k = 0; k < i && tracks[i].media == LVX_UNIT_VIDEO; k++) {
 		if (tracks[k].media == LVX_UNIT_VIDEO)
 			return false;
@@ -287,7 +290,7 @@ static void put(struct hls *h, const struct lvx_unit *unit)
 	if (!m && h->of_track[unit->track] == -1 && h->set.leader &&
 		unit->media == LVX_UNIT_AUDIO && h->n_early == 0) {
 		size_t n = lvx_units_tracks(lvx_outlet_units(h->host), tracks);
-		if (unit->track < n)
+		if (unit->track < n && is_wanted(tracks, unit->track))
 			m = add_media(h, unit->track, &tracks[unit->track], unit);
 		if (!m)
 			h->of_track[unit->track] = -2;

@@ -49,8 +49,12 @@ static enum lvx_status put(
 		return LVX_OK;
 	}
 	if (!one->out) {
-		enum lvx_status st = lvx_sound_out_create(
-			&one->out, "opus", bit_rates[one->sound], on_unit, one, err);
+		struct lvx_sound_out_params params = {.codec = "opus",
+			.channels = 2,
+			.bit_rate = bit_rates[one->sound],
+			.fn = on_unit,
+			.user = one};
+		enum lvx_status st = lvx_sound_out_create(&one->out, &params, err);
 		if (st != LVX_OK)
 			return st;
 	}

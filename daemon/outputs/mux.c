@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/uri.h"
 #include "daemon/outputs/mux_priv.h"
+#include "daemon/outputs/ts_describe.h"
 #include "pipeline/av_log.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@
 #include <libavformat/avformat.h>
 #include <libavutil/channel_layout.h>
 
-enum { NOWHERE = -1, TS_DELAY_US = 50000 };
+enum { NOWHERE = -1, TS_DELAY_US = 50000, TS_BUFFER = 188 * 348 };
 
 static const struct kind {
 	const char *scheme, *ending; /* one of them is NULL */
@@ -39,9 +40,13 @@ struct lvx_mux {
 	const _Atomic bool *stop;
 	int64_t deadline_us; /* of what is being done */
 	AVFormatContext *format;
+	AVIOContext *io;            /* where it goes; of format, unless ts is in between */
+	struct lvx_ts_describe *ts; /* NULL: no sound that needs it */
+	struct lvx_text ts_out;
 	AVPacket *packet;
 	int stream[LVX_UNIT_TRACKS_MAX]; /* by track; NOWHERE: not carried */
 	int64_t last_dts[LVX_UNIT_TRACKS_MAX];
+	enum lvx_unit_role role[LVX_UNIT_TRACKS_MAX];
 	bool headed; /* the header is written, and wants a trailer */
 	uint64_t bytes;
 	char name[PATH_MAX];
@@ -77,8 +82,7 @@ enum lvx_status lvx_mux_check(const char *url, struct lvx_error *err)
 	lvx_uri_redact(shown, sizeof(shown), url);
 	return lvx_fail(err, LVX_EINVAL,
 		"'%s' is no output; allowed are srt://, udp://, rtmp:// and rtmps:// URLs, and "
-		"files "
-		"that end in .ts, .mp4 or .flv",
+		"files that end in .ts, .mp4 or .flv, with mix= or voice= before them or nothing",
 		shown);
 }
 
@@ -86,6 +90,18 @@ bool lvx_mux_is_file(const char *url)
 {
 	const struct kind *k = kind_of(url);
 	return k && !k->scheme;
+}
+
+size_t lvx_mux_sounds(const char *url)
+{
+	const struct kind *k = kind_of(url);
+	return k && strcmp(k->format, "flv") == 0 ? 1 : LVX_UNIT_TRACKS_MAX;
+}
+
+bool lvx_mux_signals_voice(const char *url)
+{
+	const struct kind *k = kind_of(url);
+	return k && strcmp(k->format, "mpegts") == 0;
 }
 
 /* ---- libavformat ---- */
@@ -135,6 +151,28 @@ static enum lvx_status make_file(struct lvx_mux *m, const char *path, struct lvx
 	return lvx_fail(err, LVX_EIO, "%s: there are %d such files already", path, LVX_MUX_TRIES);
 }
 
+static int on_ts(void *user, uint8_t *data, int n)
+{
+	struct lvx_mux *m = user;
+	lvx_text_clear(&m->ts_out);
+	lvx_ts_describe_put(m->ts, &m->ts_out, data, (size_t)n);
+	avio_write(m->io, (const unsigned char *)m->ts_out.data, (int)m->ts_out.len);
+	avio_flush(m->io);
+	return m->io->error < 0 ? m->io->error : n;
+}
+
+/* What the muxer writes goes through ts first. */
+static enum lvx_status put_between(struct lvx_mux *m, struct lvx_error *err)
+{
+	unsigned char *buffer = av_malloc(TS_BUFFER);
+	if (buffer)
+		m->format->pb = avio_alloc_context(buffer, TS_BUFFER, 1, m, NULL, on_ts, NULL);
+	if (m->format->pb)
+		return LVX_OK;
+	av_free(buffer);
+	return lvx_fail(err, LVX_ENOMEM, "out of memory");
+}
+
 static enum lvx_status connect_to(struct lvx_mux *m, const char *url, struct lvx_error *err)
 {
 	AVDictionary *options = NULL;
@@ -159,10 +197,14 @@ static enum lvx_status connect_to(struct lvx_mux *m, const char *url, struct lvx
 		return st;
 	/* An option in the URL wins over these. */
 	int r = avio_open2(
-		&m->format->pb, target, AVIO_FLAG_WRITE, &m->format->interrupt_callback, &options);
+		&m->io, target, AVIO_FLAG_WRITE, &m->format->interrupt_callback, &options);
 	av_dict_free(&options);
-	return r < 0 ? fail(m, r, m->kind->scheme ? "cannot connect" : "cannot be written", err)
-		     : LVX_OK;
+	if (r < 0)
+		return fail(m, r, m->kind->scheme ? "cannot connect" : "cannot be written", err);
+	if (m->ts)
+		return put_between(m, err);
+	m->format->pb = m->io;
+	return LVX_OK;
 }
 
 /* ISO 639-2 of the languages that models speak, as MPEG-TS and MP4 want it. */
@@ -212,8 +254,10 @@ enum lvx_status lvx_mux_describe(AVStream *s, const struct lvx_mux_track *t, str
 	s->time_base = AV_TIME_BASE_Q;
 	if (t->format->fps_num && t->format->fps_den)
 		s->avg_frame_rate = (AVRational){(int)t->format->fps_num, (int)t->format->fps_den};
-	if (t->role == LVX_UNIT_DESCRIBES_VIDEO)
+	if (t->role != LVX_UNIT_MAIN)
 		s->disposition = AV_DISPOSITION_VISUAL_IMPAIRED | AV_DISPOSITION_DESCRIPTIONS;
+	if (t->role == LVX_UNIT_DESCRIPTION)
+		s->disposition |= AV_DISPOSITION_DEPENDENT;
 	set_language(s, t->language);
 	return LVX_OK;
 }
@@ -241,6 +285,12 @@ static enum lvx_status add_track(
 	if (!s)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
 	m->stream[index] = s->index;
+	m->role[index] = t->role;
+	if (t->role != LVX_UNIT_MAIN && strcmp(o->name, "mpegts") == 0) {
+		if (!m->ts)
+			m->ts = lvx_ts_describe_create();
+		lvx_ts_describe_track(m->ts, LVX_TS_FIRST_PID + (unsigned)s->index, t->role);
+	}
 	return lvx_mux_describe(s, t, err);
 }
 
@@ -253,6 +303,8 @@ static enum lvx_status write_header(struct lvx_mux *m, const char *service, stru
 		f->max_delay = TS_DELAY_US;
 		/* A receiver need not wait for the next picture to know that this one is whole. */
 		av_dict_set(&options, "omit_video_pes_length", "0", 0);
+		av_dict_set_int(&options, "mpegts_pmt_start_pid", LVX_TS_PMT_PID, 0);
+		av_dict_set_int(&options, "mpegts_start_pid", LVX_TS_FIRST_PID, 0);
 		av_dict_set(&f->metadata, "service_provider", "Lumivox", 0);
 		av_dict_set(&f->metadata, "service_name", service, 0);
 	} else if (strcmp(f->oformat->name, "mp4") == 0) {
@@ -342,6 +394,8 @@ enum lvx_status lvx_mux_write(struct lvx_mux *m, size_t track, const struct lvx_
 	m->packet->flags = unit->keyframe ? AV_PKT_FLAG_KEY : 0;
 	m->deadline_us = lvx_now_us() + LVX_MUX_SEND_US;
 	m->last_dts[track] = dts;
+	if (m->role[track] == LVX_UNIT_DESCRIPTION && m->ts)
+		lvx_ts_describe_fade(m->ts, pts, unit->fade);
 	int64_t before = avio_tell(m->format->pb);
 	int r = av_write_frame(m->format, m->packet);
 	if (r >= 0 && m->format->pb->error < 0)
@@ -366,9 +420,16 @@ void lvx_mux_close(struct lvx_mux *m)
 		m->deadline_us = lvx_now_us() + 500000;
 		if (m->headed && m->format->pb->error >= 0)
 			av_write_trailer(m->format);
-		avio_closep(&m->format->pb);
+		if (m->ts && m->format->pb) {
+			avio_flush(m->format->pb);
+			av_freep(&m->format->pb->buffer);
+			avio_context_free(&m->format->pb);
+		}
+		avio_closep(&m->io);
 		avformat_free_context(m->format);
 	}
+	lvx_ts_describe_destroy(m->ts);
+	lvx_text_finish(&m->ts_out);
 	av_packet_free(&m->packet);
 	free(m);
 }

@@ -23,6 +23,9 @@ struct lvx_mux;
 /* LVX_EINVAL: neither a URL of those schemes nor a path that ends in .ts, .mp4 or .flv. */
 enum lvx_status lvx_mux_check(const char *url, struct lvx_error *err);
 bool lvx_mux_is_file(const char *url);
+size_t lvx_mux_sounds(const char *url); /* so many tracks of sound can it carry */
+/* Can it say that a track is to be mixed with another (LVX_UNIT_DESCRIPTION)? */
+bool lvx_mux_signals_voice(const char *url);
 
 struct lvx_mux_track {
 	enum lvx_unit_media media;

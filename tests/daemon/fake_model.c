@@ -8,6 +8,7 @@
  *   LVX_FAKE_FAIL_AFTER=N the device fails after N slots
  *   LVX_FAKE_MORE=1       two languages to understand and three delays, and each word
  *                         says what its row was told: "c7@960de"
+ *   LVX_FAKE_SEES=1       it wants pictures, and forgets them
  *   LVX_FAKE_SCRIPT=FILE  says what stands there, of which each line is
  *                         HEARD_MS START_MS END_MS LANE TEXT: a segment that comes when so
  *                         much has been heard; its words share its time
@@ -133,6 +134,13 @@ enum lvx_status lvx_model_load(struct lvx_model **out, const char *dir, struct l
 		strcpy(m->info.lanes[0].languages[1], "de");
 		m->info.lanes[0].n_languages = 2;
 	}
+	if (env_number("LVX_FAKE_SEES", 0))
+		m->info.frontend.image = (struct lvx_image_spec){.enabled = true,
+			.width = 64,
+			.height = 32,
+			.patch = 16,
+			.min_interval_us = 1000000,
+			.max_interval_us = 2000000};
 	const char *script = getenv("LVX_FAKE_SCRIPT");
 	if (script && !lines)
 		read_script(&m->info, script);
@@ -202,7 +210,11 @@ enum lvx_status lvx_scheduler_create(struct lvx_scheduler **out, const struct lv
 	struct lvx_scheduler *s = calloc(1, sizeof(*s));
 	s->runner = runner;
 	s->n_rows = n_rows;
-	s->values = calloc(lvx_audio_slot_values(&model->info.frontend.audio), sizeof(float));
+	const struct lvx_frontend_spec *f = &model->info.frontend;
+	size_t values = lvx_audio_slot_values(&f->audio), picture = 0;
+	if (f->image.enabled)
+		picture = (size_t)lvx_image_patches(&f->image) * lvx_image_patch_values(&f->image);
+	s->values = calloc(values > picture ? values : picture, sizeof(float));
 	*out = s;
 	return LVX_OK;
 }

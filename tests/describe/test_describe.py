@@ -17,8 +17,10 @@ import sys
 
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "daemon"))
+for other in ("daemon", "outputs"):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", other))
 import harness
+import ts_read
 from harness import PATIENCE, Daemon, folder
 
 RATE = 48000
@@ -44,9 +46,11 @@ def ffmpeg(*args, **kwargs):
 
 
 def programme(path, seconds=34, audio=("aac",)):
-    ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=320x180:r=10:d={seconds}", "-f", "lavfi", "-i",
-           f"sine={HZ}:d={seconds}:r=48000", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "10",
-           "-c:a", *audio, "-ac", "2", "-metadata:s:a:0", "language=deu", path)
+    """audio: None, or a codec and its options."""
+    sound = ("-f", "lavfi", "-i", f"sine={HZ}:d={seconds}:r=48000") if audio else ()
+    coded = ("-c:a", *audio, "-ac", "2", "-metadata:s:a:0", "language=deu") if audio else ()
+    ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=320x180:r=10:d={seconds}", *sound, "-c:v", "libx264", "-preset", "veryfast",
+           "-pix_fmt", "yuv420p", "-g", "10", *coded, path)
     return path
 
 
@@ -72,7 +76,7 @@ def write_voice(tmp):
 def run(exe, tmp, source, *args, lines=SCRIPT, pace="max"):
     """The log, and what it says was spoken: (start_s, end_s, seen_s, text)."""
     d = Daemon(exe, "--pace", pace, "--exit-when-done", "--describe", *args, f"x={source}", lanes="caption", ready=False,
-               env={"LVX_FAKE_SCRIPT": write_script(tmp + "/script", lines)})
+               env={"LVX_FAKE_SCRIPT": write_script(tmp + "/script", lines), "LVX_FAKE_SEES": "1"})
     d.proc.wait(PATIENCE)
     rc, _, err = d.stop()
     assert rc == 0, err
@@ -82,14 +86,19 @@ def run(exe, tmp, source, *args, lines=SCRIPT, pace="max"):
 
 
 def pcm(path, track):
-    """Of one sound track: mono, from time 0 of the stream's timeline on, as the TS's pictures begin there."""
-    start = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "stream=start_time", "-select_streams",
-                            f"a:{track}", "-of", "csv=p=0", path], check=True, capture_output=True, text=True).stdout.split()[0]
+    """Of one sound track: mono, from time 0 of the stream's timeline on, as the pictures begin there."""
     video = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "stream=start_time", "-select_streams", "v:0", "-of",
                             "csv=p=0", path], check=True, capture_output=True, text=True).stdout.split()[0]
+    frames = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "frame=pts_time,nb_samples", "-read_intervals", "%+#20",
+                             "-select_streams", f"a:{track}", "-of", "csv=p=0", path], check=True, capture_output=True,
+                            text=True).stdout.split()
     out = ffmpeg("-i", path, "-map", f"0:a:{track}", "-af", "pan=mono|c0=c0", "-ar", str(RATE), "-f", "f32le", "-", capture_output=True).stdout
     x = np.frombuffer(out, np.float32)
-    lead = round((float(start) - float(video)) * RATE)
+    # Not from the first: what an encoder says before time 0 MP4 has at its own beginning.
+    times = [frame.split(",")[:2] for frame in frames]
+    known = next(i for i, (time, _) in enumerate(times) if i > 0 and time != "N/A")
+    x = x[sum(int(n) for _, n in times[:known]):]
+    lead = round((float(times[known][0]) - float(video)) * RATE)
     return np.concatenate([np.zeros(lead, np.float32), x]) if lead > 0 else x[-lead:]
 
 
@@ -104,9 +113,18 @@ def db(a, b):
     return 20 * np.log10(max(a, 1e-9) / max(b, 1e-9))
 
 
+def LANGUAGE(data):
+    return (0x0a, data)
+
+
+def SUPPLEMENTARY(data):
+    return (0x7f, b"\x06" + data)
+
+
 def streams(path):
     out = subprocess.run(["ffprobe", "-v", "error", "-show_entries",
-                          "stream=index,id,codec_name,codec_type:stream_tags=language:stream_disposition=visual_impaired,descriptions",
+                          "stream=index,id,codec_name,codec_type,channels:stream_tags=language:"
+                          "stream_disposition=visual_impaired,descriptions,dependent",
                           "-of", "compact=p=0:nk=0", path], check=True, capture_output=True, text=True).stdout
     found = [dict(kv.split("=", 1) for kv in line.split("|")) for line in out.splitlines() if "codec_type=audio" in line]
     return list({s["index"]: s for s in found}.values())  # those of a programme stand there twice
@@ -149,8 +167,103 @@ def test_track(exe):
             assert main["codec_name"] == described["codec_name"] == "aac"
             assert out.endswith(".mp4") or main["id"] != described["id"]
         check_mix(pcm(outs[0], 0), pcm(outs[0], 1), said, 0.5, 33)
+        data = open(outs[0], "rb").read()
+        for table in ts_read.pmts(data):
+            assert [d for _, d in table.values()] == [[], [LANGUAGE(b"deu\0")], [LANGUAGE(b"eng\3"), SUPPLEMENTARY(b"\x87eng")]], table
+        assert described["disposition:dependent"] == "0" and described["disposition:descriptions"] == "1", described
+        assert all(private is None for _, private, _ in ts_read.pes(data, 0x102))
         assert len(streams(outs[2])) == 1 and streams(outs[2])[0]["disposition:visual_impaired"] == "0"
         assert not os.path.exists(tmp + "/o_2.flv")  # it was not begun anew
+
+
+def test_only_sound(exe):
+    """mix=: where there is one track of sound, it is the mix: FLV, TS and MP4; the others are as they were"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", audio=("libmp3lame",))
+        kinds = ("flv", "ts", "mp4")
+        outs = [x for kind in kinds for x in ("--out", f"mix={tmp}/m.{kind}")]
+        log, said = run(exe, tmp, source, *outs, "--out", tmp + "/o.flv", "--describe-voice", write_voice(tmp))
+        assert len(said) == 2, log
+        main = pcm(source, 0)
+        for kind in kinds:
+            out = f"{tmp}/m.{kind}"
+            assert [s["codec_name"] for s in streams(out)] == ["aac"], (out, streams(out))
+            check_mix(main, pcm(out, 0), said, 0.5, 33)
+        assert [s["disposition:visual_impaired"] for s in streams(tmp + "/m.ts")] == ["1"]
+        assert [s["codec_name"] for s in streams(tmp + "/o.flv")] == ["mp3"]
+        assert level(pcm(tmp + "/o.flv", 0), 3000, said[0][0], said[0][1]) < 0.001
+
+
+def test_receiver_mix(exe):
+    """voice=: the programme, and the voice alone for receivers that mix, which are told what it is and how to duck"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts")
+        log, said = run(exe, tmp, source, "--out", f"voice={tmp}/o.ts", "--describe-voice", write_voice(tmp))
+        assert len(said) == 2, log
+        main, voice = streams(tmp + "/o.ts")
+        assert [voice[k] for k in ("codec_name", "channels", "tag:language")] == ["aac", "1", "eng"], voice
+        # FFmpeg's `dependent` is mix_type 0 of the supplementary_audio_descriptor.
+        for key in ("visual_impaired", "descriptions", "dependent"):
+            assert voice["disposition:" + key] == "1" and main["disposition:" + key] == "0", (key, main, voice)
+        data = open(tmp + "/o.ts", "rb").read()
+        tables = ts_read.pmts(data)
+        assert len(tables) > 100
+        for table in tables:
+            assert [d for _, d in table.values()] == [[], [LANGUAGE(b"deu\0")], [LANGUAGE(b"eng\3"), SUPPLEMENTARY(b"\x07eng")]], table
+        # The voice alone, from beginning to end.
+        x, y = pcm(tmp + "/o.ts", 0), pcm(tmp + "/o.ts", 1)
+        assert len(y) > 33.5 * RATE, len(y) / RATE
+        assert level(x, HZ, 0.5, 33) > 0.05 and level(y, HZ, 0.5, 33) < 1e-5
+        edges = [0.1] + [t for a, b, *_ in said for t in (a - 0.03, b + 0.03)] + [33]
+        for a, b in zip(edges[::2], edges[1::2]):
+            assert np.max(np.abs(y[int(a * RATE):int(b * RATE)])) < 1e-3, (a, b)
+        for a, b, *_ in said:
+            assert level(y, 3000, a + 0.05, b - 0.05) > 0.05, (a, b)
+        # Each PES packet says how far the programme is to be lower: 40 times 0.3 dB are 12.
+        video = next(ts_read.pes(data, 0x100))[0]
+        fades = []
+        for pts, private, _ in ts_read.pes(data, 0x102):
+            assert private and private[:7] == b"\xf8DTGAD1" and private[8:] == b"\0" + 7 * b"\xff", private
+            fades.append((pts - video, private[7]))
+        assert len(fades) > 500 and max(y[0] - x[0] for x, y in zip(fades, fades[1:])) < 0.7
+        for t, fade in fades:
+            near = [max(a - t, t - b, 0) for a, b, *_ in said]
+            assert min(near) > 0.05 or fade >= 36, (t, fade)
+            assert min(near) < 0.3 or fade == 0, (t, fade)
+        assert max(fade for _, fade in fades) == 40
+
+
+def test_silent_programme(exe):
+    """pictures without sound: the description's voice over silence, in TS, MP4, FLV, HLS and over WebSocket"""
+    with folder() as tmp:
+        source = programme(tmp + "/in.ts", audio=None)
+        log, said = run(exe, tmp, source, "--out", tmp + "/o.ts", "--out", tmp + "/o.flv", "--out", f"mix={tmp}/m.flv",
+                        "--out", f"voice={tmp}/v.ts", "--hls", tmp, "--hls-window", "0", "--describe-voice", write_voice(tmp))
+        assert [text for *_, text in said] == ["A man walks along the beach.", "A dog runs behind him."], log
+        master = open(tmp + "/x/master.m3u8").read()
+        media = [line for line in master.splitlines() if line.startswith("#EXT-X-MEDIA:TYPE=AUDIO")]
+        assert len(media) == 1 and "describes-video" in media[0] and 'AUDIO="sound"' in master, master
+        hls = re.search(r'URI="([^"]+)"', media[0])[1]
+        out = ffmpeg("-i", f"{tmp}/x/{hls}", "-af", "pan=mono|c0=c0", "-ar", str(RATE), "-f", "f32le", "-", capture_output=True)
+        sounds = [pcm(f"{tmp}/{name}", 0) for name in ("o.ts", "m.flv", "v.ts")] + [np.frombuffer(out.stdout, np.float32)]
+        assert streams(tmp + "/o.flv") == []
+        for x in sounds:
+            assert abs(len(x) / RATE - 34) < 0.3, len(x) / RATE
+            for a, b, *_ in said:
+                assert level(x, 3000, a + 0.05, b - 0.05) > 0.03, (a, b)
+                assert np.max(np.abs(x[int((b + 0.1) * RATE):int((b + 1) * RATE)])) < 1e-3
+                assert np.max(np.abs(x[int((a - 1) * RATE):int((a - 0.1) * RATE)])) < 1e-3
+        assert [s["disposition:dependent"] for s in streams(tmp + "/v.ts")] == ["1"]
+
+        # In real time, to a viewer.
+        env = {"LVX_FAKE_SCRIPT": write_script(tmp + "/script", SCRIPT[:3]), "LVX_FAKE_SEES": "1"}
+        live = programme(tmp + "/live.ts", seconds=16, audio=None)
+        with Daemon(exe, "--describe", "--describe-voice", write_voice(tmp), f"x={live}", lanes=LANES, env=env) as d:
+            _, got = asyncio.run(listen(d, "mix"))
+            said = re.findall(r"describe: ([\d.]+) to ([\d.]+) s, seen", d.stderr())
+        a, b = map(float, said[0])
+        x = got.pcm(17)
+        assert level(x, 3000, a + 0.05, b - 0.05) > 0.03 and np.max(np.abs(x[int((b + 0.1) * RATE):int(15 * RATE)])) < 1e-3
 
 
 def test_opus_source(exe):
@@ -235,30 +348,32 @@ class Opus:
         return x
 
 
+async def listen(d, sound):
+    """What a viewer of stream x hears to its end: its epoch, and the sound."""
+    got, texts = Opus(), []
+    async with d.connect() as ws:
+        answer = await ws.ask(type="subscribe", stream="x", sound=sound)
+        assert answer["type"] == "subscribed" and answer["sound"] == sound, answer
+        while not texts or texts[-1]["type"] != "end":
+            message = await asyncio.wait_for(ws.ws.recv(), PATIENCE)
+            if isinstance(message, bytes):
+                got.put(message)
+            else:
+                texts.append(json.loads(message))
+        try:  # what was mixed at the very end
+            while True:
+                got.put(await asyncio.wait_for(ws.ws.recv(), 1))
+        except asyncio.TimeoutError:
+            pass
+    return answer["epoch"], got
+
+
 def test_viewers(exe):
     """Opus over WebSocket: the mix, and the voice alone, each on the timeline of the captions"""
     with folder() as tmp:
         source = programme(tmp + "/in.ts", seconds=16)
         env = {"LVX_FAKE_SCRIPT": write_script(tmp + "/script", SCRIPT[:3])}
         with Daemon(exe, "--describe", "--describe-voice", write_voice(tmp), f"x={source}", lanes=LANES, env=env) as d:
-            async def listen(sound):
-                got, texts = Opus(), []
-                async with d.connect() as ws:
-                    answer = await ws.ask(type="subscribe", stream="x", sound=sound)
-                    assert answer["type"] == "subscribed" and answer["sound"] == sound, answer
-                    while not texts or texts[-1]["type"] != "end":
-                        message = await asyncio.wait_for(ws.ws.recv(), PATIENCE)
-                        if isinstance(message, bytes):
-                            got.put(message)
-                        else:
-                            texts.append(json.loads(message))
-                    try:  # what was mixed at the very end
-                        while True:
-                            got.put(await asyncio.wait_for(ws.ws.recv(), 1))
-                    except asyncio.TimeoutError:
-                        pass
-                return answer["epoch"], got
-
             async def refused():
                 async with d.connect() as ws:
                     assert (await ws.ask(type="subscribe", stream="x", sound="loud"))["code"] == "invalid"
@@ -269,7 +384,7 @@ def test_viewers(exe):
                     assert (await ws.ask(type="subscribe", stream="y"))["sound"] is None
 
             async def all_of_them():
-                return (await asyncio.gather(listen("mix"), listen("voice"), refused()))[:2]
+                return (await asyncio.gather(listen(d, "mix"), listen(d, "voice"), refused()))[:2]
             (epoch, mix), (_, voice) = asyncio.run(all_of_them())
             said = [(float(a), float(b), 0, "") for a, b in
                     re.findall(r"describe: ([\d.]+) to ([\d.]+) s, seen", d.stderr())]
@@ -340,11 +455,16 @@ def test_refused_settings(exe):
     for args, want in ((["--describe-voice", "spd-say -w"], "spd-say plays to the loudspeakers"),
                        (["--describe-voice", ""], "a command is missing"), (["--describe-delay", "1000"], "allowed are 4000 to"),
                        (["--describe-level", "loud"], "allowed are -40 to -10"),
-                       (["--out", "a.ts", "--out-delay", "2000"], "with describe it must be 8700 or more")):
+                       (["--out", "a.ts", "--out-delay", "2000"], "with describe it must be 8700 or more"),
+                       (["--out", "voice=rtmp://x/y"], "only MPEG-TS can say what it is"), (["--out", "mix=x.wav"], "is no output"),
+                       (["--out", "voice=a.mp4"], "srt://, udp:// and .ts are allowed")):
         p = subprocess.run([exe, "--model", "/tmp", "--port", "0", "--describe", *args, "x=/nonexistent"], capture_output=True,
                            text=True, timeout=PATIENCE)
         assert p.returncode == 2 and want in p.stderr, (args, p.returncode, p.stderr)
+    p = subprocess.run([exe, "--model", "/tmp", "--port", "0", "--out", "mix=a.flv", "x=/nonexistent"], capture_output=True,
+                       text=True, timeout=PATIENCE)
+    assert p.returncode == 2 and "mix=: the stream is not described (describe)" in p.stderr, p.stderr
 
 
-harness.main([test_track, test_opus_source, test_hls, test_live, test_viewers, test_bad_voices, test_nothing_to_say, test_stops_at_once,
-              test_refused_settings])
+harness.main([test_track, test_only_sound, test_receiver_mix, test_silent_programme, test_opus_source, test_hls, test_live,
+              test_viewers, test_bad_voices, test_nothing_to_say, test_stops_at_once, test_refused_settings])

@@ -242,9 +242,9 @@ static void on_pcm(void *user, const float *pcm, size_t n, int64_t pts_us)
 static void test_times(void **state)
 {
 	(void)state;
-	static const char *const codecs[] = {"aac", "opus"};
+	static const char *const codecs[] = {"aac", "opus", "aac", "opus"}; /* then mono */
 	enum { N = 2 * RATE, AT = 123 * RATE + 7 };
-	for (int k = 0; k < 2; k++) {
+	for (int k = 0; k < 4; k++) {
 		struct loop l = {.pcm = malloc(2 * (N + 4 * RATE) * sizeof(float))};
 		struct lvx_error err;
 		struct lvx_sound_out *out;
@@ -260,7 +260,11 @@ static void test_times(void **state)
 		lvx_units_add_track(l.units, &(struct lvx_unit_track){.media = LVX_UNIT_AUDIO});
 		assert_int_equal(lvx_units_open(&reader, l.units, NULL, &err), LVX_OK);
 		assert_int_equal(
-			lvx_sound_out_create(&out, codecs[k], 128000, on_unit, &l, &err), LVX_OK);
+			lvx_sound_out_create(&out,
+				&(struct lvx_sound_out_params){
+					codecs[k], k < 2 ? 2 : 1, 128000, on_unit, &l},
+				&err),
+			LVX_OK);
 		for (size_t i = 0; i < N; i += 600)
 			lvx_sound_out_put(out, pcm + 2 * i, 600, AT + (int64_t)i);
 		lvx_sound_out_flush(out);
@@ -268,6 +272,7 @@ static void test_times(void **state)
 		int64_t end_us = 0;
 		while (lvx_units_next(reader, &unit) == LVX_OK) {
 			assert_string_equal(unit->format->codec, codecs[k]);
+			assert_int_equal(unit->format->channels, k < 2 ? 2 : 1);
 			assert_int_equal(lvx_sound_in_put(l.in, unit, &err), LVX_OK);
 			assert_true(unit->pts_us >= end_us - 1);
 			end_us = unit->pts_us + unit->duration_us;
