@@ -2,8 +2,8 @@
 #include "daemon/hold.h"
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/log.h"
+#include "daemon/event_json.h"
 
 #include <stdlib.h>
 
@@ -64,11 +64,11 @@ static bool correct(struct lvx_hold *h, uint32_t lane, json_t *root)
 		if (i->lane == lane && i->from_seq <= to && i->to_seq > to)
 			return false;
 	}
-	bool end = json_is_true(json_object_get(line->root, "segment_end"));
+	bool end = lvx_event_ends_segment(line->root);
 	for (struct item **p = &line->next; *p && (*p)->from_seq <= to;) {
 		if ((*p)->lane == lane) {
 			json_t *old = unlink_item(h, p);
-			end = json_is_true(json_object_get(old, "segment_end"));
+			end = lvx_event_ends_segment(old);
 			json_decref(old);
 		} else {
 			p = &(*p)->next;
@@ -106,11 +106,9 @@ bool lvx_hold_put(struct lvx_hold *h, const struct lvx_hub_event *e, json_t *roo
 bool lvx_hold_event(
 	struct lvx_hold *hold, const struct lvx_hub_event *event, const char *whose)
 {
-	struct lvx_error err;
-	json_t *root;
-	if ((event->kind != LVX_HUB_TEXT && event->kind != LVX_HUB_CORRECTION) ||
-		lvx_json_parse(&root, "event", event->data + LVX_EVENT_HEADROOM, event->len,
-			&err) != LVX_OK)
+	bool text = event->kind == LVX_HUB_TEXT || event->kind == LVX_HUB_CORRECTION;
+	json_t *root = text ? lvx_event_json(event) : NULL;
+	if (!root)
 		return false;
 	if (!lvx_hold_put(hold, event, root, lvx_now_us()))
 		lvx_log_debug("a correction came too late for %s", whose);
@@ -130,10 +128,9 @@ int64_t lvx_hold_begin_us(const struct lvx_hold *h)
 	int64_t begin_us = INT64_MAX;
 	/* The lanes' times are not in one order. */
 	for (const struct item *i = h->first; i; i = i->next) {
-		const json_t *word = json_array_get(json_object_get(i->root, "words"), 0);
-		int64_t us = json_integer_value(json_object_get(word, "start_us"));
-		if (word && us < begin_us)
-			begin_us = us;
+		struct lvx_event_word first;
+		if (lvx_event_word(i->root, &(size_t){0}, &first) && first.start_us < begin_us)
+			begin_us = first.start_us;
 	}
 	return begin_us;
 }

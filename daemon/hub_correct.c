@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A line of text that someone replaces: an event of its own, beside what was sent. */
-#include "base/json.h"
 #include "base/utf8.h"
+#include "daemon/event_json.h"
 #include "daemon/hub_priv.h"
 #include "daemon/json_out.h"
 
@@ -61,23 +61,15 @@ static enum lvx_status find(struct line *line, struct lvx_hub_stream *s,
 static enum lvx_status read_times(struct line *line, struct lvx_error *err)
 {
 	for (size_t i = 0; i < line->n_events; i++) {
-		json_t *root, *word;
-		size_t k;
-		const struct lvx_hub_event *e = line->events[i];
-		enum lvx_status st =
-			lvx_json_parse(&root, "event", e->data + LVX_EVENT_HEADROOM, e->len, err);
-		if (st != LVX_OK)
-			return st;
+		json_t *root = lvx_event_json(line->events[i]);
+		struct lvx_event_word w;
+		if (!root)
+			return lvx_fail(err, LVX_ENOMEM, "out of memory");
 		const char *language = json_string_value(json_object_get(root, "language"));
 		snprintf(line->language, sizeof(line->language), "%s", language ? language : "");
-		json_array_foreach(json_object_get(root, "words"), k, word)
-		{
-			if (line->n_words < LINE_WORDS_MAX)
-				line->words[line->n_words++] = (struct lvx_word_time){
-					json_integer_value(json_object_get(word, "start_us")),
-					json_integer_value(json_object_get(word, "end_us")),
-				};
-		}
+		for (size_t k = 0; lvx_event_word(root, &k, &w) && line->n_words < LINE_WORDS_MAX;)
+			line->words[line->n_words++] =
+				(struct lvx_word_time){w.start_us, w.end_us};
 		json_decref(root);
 	}
 	return line->n_words ? LVX_OK

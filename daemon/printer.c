@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/printer.h"
 
-#include "base/json.h"
 #include "base/log.h"
+#include "daemon/event_json.h"
 #include "daemon/text.h"
 
 #include <errno.h>
@@ -51,24 +51,19 @@ static void print_line(struct followed *f, uint32_t lane)
 
 static void print_text(struct followed *f, const struct lvx_hub_event *e)
 {
-	struct lvx_error err;
-	json_t *root;
-	if (lvx_json_parse(&root, "event", e->data + LVX_EVENT_HEADROOM, e->len, &err) != LVX_OK)
+	json_t *root = lvx_event_json(e);
+	if (!root)
 		return;
 	struct lvx_text *line = &f->lines[e->lane];
 	const char *lane = json_string_value(json_object_get(root, "lane"));
 	snprintf(f->names[e->lane], sizeof(f->names[0]), "%s", lane ? lane : "");
-	size_t i;
-	json_t *word;
-	json_array_foreach(json_object_get(root, "words"), i, word)
-	{
-		const char *text = json_string_value(json_object_get(word, "text"));
+	struct lvx_event_word w;
+	for (size_t i = 0; lvx_event_word(root, &i, &w);) {
 		if (line->len == 0)
-			f->begin_us[e->lane] =
-				json_integer_value(json_object_get(word, "start_us"));
-		lvx_text_word(line, text ? text : "");
+			f->begin_us[e->lane] = w.start_us;
+		lvx_text_word(line, w.text);
 	}
-	if (json_is_true(json_object_get(root, "segment_end")) || line->len > LINE)
+	if (lvx_event_ends_segment(root) || line->len > LINE)
 		print_line(f, e->lane);
 	json_decref(root);
 }

@@ -2,9 +2,9 @@
 #include "daemon/recorder.h"
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "daemon/caption_file.h"
+#include "daemon/event_json.h"
 #include "daemon/event_log.h"
 #include "daemon/hold.h"
 
@@ -215,13 +215,12 @@ static struct lane *lane_of(
 
 static void on_text(struct recorded *r, const struct lvx_hub_event *e)
 {
-	struct lvx_error err;
-	json_t *root;
-	if (lvx_json_parse(&root, "event", e->data + LVX_EVENT_HEADROOM, e->len, &err) != LVX_OK)
+	json_t *root = lvx_event_json(e);
+	struct lvx_event_word first;
+	if (!root)
 		return;
-	const json_t *word = json_array_get(json_object_get(root, "words"), 0);
-	int64_t begin_us = json_integer_value(json_object_get(word, "start_us"));
-	r->said_us = begin_us > r->said_us ? begin_us : r->said_us;
+	if (lvx_event_word(root, &(size_t){0}, &first) && first.start_us > r->said_us)
+		r->said_us = first.start_us;
 	if (!lvx_hold_put(r->hold, e, root, lvx_now_us()))
 		lvx_log_warn("stream %s: a correction came too late for the files (--record-hold)",
 			lvx_hub_id(r->stream));
@@ -231,19 +230,12 @@ static void add_text(struct recorded *r, uint32_t index, const json_t *root)
 {
 	struct lane *lane = lane_of(r, index, json_string_value(json_object_get(root, "lane")),
 		json_string_value(json_object_get(root, "language")));
-	json_t *word;
-	size_t i;
-	json_array_foreach(json_object_get(root, "words"), i, word)
-	{
-		const char *text = json_string_value(json_object_get(word, "text"));
-		if (!text || !text[0])
-			continue;
-		json_array_append(lane->words, word);
-		lvx_cues_word(lane->cues, text,
-			json_integer_value(json_object_get(word, "start_us")),
-			json_integer_value(json_object_get(word, "end_us")));
+	struct lvx_event_word w;
+	for (size_t i = 0; lvx_event_word(root, &i, &w);) {
+		json_array_append(lane->words, w.json);
+		lvx_cues_word(lane->cues, w.text, w.start_us, w.end_us);
 	}
-	if (json_is_true(json_object_get(root, "segment_end")))
+	if (lvx_event_ends_segment(root))
 		lvx_cues_break(lane->cues);
 }
 

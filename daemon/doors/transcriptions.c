@@ -6,6 +6,7 @@
 #include "daemon/cues.h"
 #include "daemon/doors/openai_out.h"
 #include "daemon/doors/upload.h"
+#include "daemon/event_json.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -153,47 +154,43 @@ static void end_segment(struct lvx_transcription *t)
 	lvx_text_clear(&t->segment);
 }
 
-static void on_word(struct lvx_transcription *t, const json_t *w)
+static void on_word(struct lvx_transcription *t, const struct lvx_event_word *w)
 {
-	const char *word = json_string_value(json_object_get(w, "text"));
-	int64_t start_us = json_integer_value(json_object_get(w, "start_us"));
-	int64_t end_us = json_integer_value(json_object_get(w, "end_us"));
-	double confidence = json_number_value(json_object_get(w, "confidence"));
-	if (!word || strcmp(word, LVX_SPEAKER_MARK) == 0)
+	if (strcmp(w->text, LVX_SPEAKER_MARK) == 0)
 		return;
 	size_t before = t->text.len;
-	lvx_text_word(&t->text, word);
+	lvx_text_word(&t->text, w->text);
 	struct lvx_text logprob = {0};
 	if (t->form.logprobs) {
-		lvx_openai_logprob(&logprob, t->text.data + before, confidence);
+		lvx_openai_logprob(&logprob, t->text.data + before, w->confidence);
 		lvx_text_printf(&t->logprobs, "%s%s", t->logprobs.len > 0 ? "," : "", logprob.data);
 	}
 	if (t->form.stream)
 		send_delta(t, t->text.data + before, &logprob);
 	lvx_text_finish(&logprob);
 	lvx_text_printf(&t->words, "%s{\"word\":", t->words.len > 0 ? "," : "");
-	lvx_text_json(&t->words, word);
+	lvx_text_json(&t->words, w->text);
 	lvx_text_printf(&t->words, ",\"start\":");
-	lvx_door_seconds(&t->words, start_us);
+	lvx_door_seconds(&t->words, w->start_us);
 	lvx_text_printf(&t->words, ",\"end\":");
-	lvx_door_seconds(&t->words, end_us);
+	lvx_door_seconds(&t->words, w->end_us);
 	lvx_text_printf(&t->words, "}");
 	if (t->n_segment_words == 0)
-		t->segment_start_us = start_us;
-	lvx_text_word(&t->segment, word);
+		t->segment_start_us = w->start_us;
+	lvx_text_word(&t->segment, w->text);
 	t->n_segment_words++;
-	t->last_us = end_us;
-	t->log_sum += log(confidence > 1e-4 ? confidence : 1e-4);
+	t->last_us = w->end_us;
+	t->log_sum += log(w->confidence > 1e-4 ? w->confidence : 1e-4);
 	if (t->cues)
-		lvx_cues_word(t->cues, word, start_us, end_us);
+		lvx_cues_word(t->cues, w->text, w->start_us, w->end_us);
 }
 
 static void on_text(struct lvx_transcription *t, const json_t *root)
 {
-	size_t i;
-	json_t *w;
-	json_array_foreach(json_object_get(root, "words"), i, w) on_word(t, w);
-	if (!json_is_true(json_object_get(root, "segment_end")))
+	struct lvx_event_word w;
+	for (size_t i = 0; lvx_event_word(root, &i, &w);)
+		on_word(t, &w);
+	if (!lvx_event_ends_segment(root))
 		return;
 	end_segment(t);
 	if (t->cues)
@@ -293,7 +290,7 @@ static void advance(struct lvx_transcription *t)
 		if (st != LVX_OK)
 			break;
 		if (e->kind == LVX_HUB_TEXT) {
-			json_t *root = json_loadb(e->data + LVX_EVENT_HEADROOM, e->len, 0, NULL);
+			json_t *root = lvx_event_json(e);
 			on_text(t, root);
 			json_decref(root);
 		}

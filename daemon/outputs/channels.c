@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "daemon/cues.h"
+#include "daemon/event_json.h"
 #include "daemon/hold.h"
 
 #include <stdio.h>
@@ -88,21 +89,14 @@ void lvx_channels_destroy(struct lvx_channels *c)
 
 static void say(struct channel *ch, const json_t *root)
 {
-	const json_t *word;
-	size_t i;
-	json_array_foreach(json_object_get(root, "words"), i, word)
-	{
-		const char *text = json_string_value(json_object_get(word, "text"));
-		int64_t start_us = json_integer_value(json_object_get(word, "start_us"));
-		int64_t end_us = json_integer_value(json_object_get(word, "end_us"));
-		if (!text)
-			continue;
+	struct lvx_event_word w;
+	for (size_t i = 0; lvx_event_word(root, &i, &w);) {
 		if (ch->cues)
-			lvx_cues_word(ch->cues, text, start_us, end_us);
+			lvx_cues_word(ch->cues, w.text, w.start_us, w.end_us);
 		else
-			lvx_cc608_word(ch->cc, text, start_us);
+			lvx_cc608_word(ch->cc, w.text, w.start_us);
 	}
-	if (ch->cues && json_is_true(json_object_get(root, "segment_end")))
+	if (ch->cues && lvx_event_ends_segment(root))
 		lvx_cues_break(ch->cues);
 }
 

@@ -2,7 +2,6 @@
 #include "daemon/outputs/describe.h"
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "daemon/describe/hearing.h"
 #include "daemon/describe/mixer.h"
@@ -11,6 +10,7 @@
 #include "daemon/describe/sound.h"
 #include "daemon/describe/speech.h"
 #include "daemon/describe/voice.h"
+#include "daemon/event_json.h"
 #include "daemon/outputs/listeners.h"
 #include "daemon/outputs/out_url.h"
 #include "daemon/text.h"
@@ -114,47 +114,39 @@ static void end_text(struct describe *d)
 	lvx_text_clear(&d->text);
 }
 
-static void take_word(
-	struct describe *d, const json_t *root, const char *text, int64_t start_us, int64_t end_us)
+static void take_word(struct describe *d, const json_t *root, const struct lvx_event_word *w)
 {
 	const char *language = json_string_value(json_object_get(root, "language"));
-	if (text[0] == '[') /* a mark, not a word */
-		return;
-	if (d->text.len + strlen(text) + 2 > TEXT_MAX)
+	if (d->text.len + strlen(w->text) + 2 > TEXT_MAX)
 		end_text(d);
 	if (d->text.len == 0) {
-		d->seen_us = start_us;
+		d->seen_us = w->start_us;
 		snprintf(d->language, sizeof(d->language), "%s", language ? language : "");
 	}
-	lvx_text_word(&d->text, text);
-	d->last_us = end_us;
+	lvx_text_word(&d->text, w->text);
+	d->last_us = w->end_us;
 }
 
 static void on_event(void *self, const struct lvx_hub_event *event)
 {
 	struct describe *d = self;
-	struct lvx_error err;
-	json_t *root;
-	if (event->kind != LVX_HUB_TEXT || event->lane >= LVX_LANES_MAX ||
-		lvx_json_parse(&root, "event", event->data + LVX_EVENT_HEADROOM, event->len,
-			&err) != LVX_OK)
+	bool text = event->kind == LVX_HUB_TEXT && event->lane < LVX_LANES_MAX;
+	json_t *root = text ? lvx_event_json(event) : NULL;
+	if (!root)
 		return;
 	const char *lane = json_string_value(json_object_get(root, "lane"));
 	bool caption = lane && strcmp(lane, "caption") == 0;
 	bool description = lane && strcmp(lane, "description") == 0;
-	const json_t *word;
-	size_t i;
-	json_array_foreach(json_object_get(root, "words"), i, word)
-	{
-		const char *text = json_string_value(json_object_get(word, "text"));
-		int64_t start_us = json_integer_value(json_object_get(word, "start_us"));
-		int64_t end_us = json_integer_value(json_object_get(word, "end_us"));
-		if (text && description)
-			take_word(d, root, text, start_us, end_us);
-		else if (text && caption && text[0] != '[')
-			lvx_speech_word(&d->speech, start_us, end_us);
+	struct lvx_event_word w;
+	for (size_t i = 0; lvx_event_word(root, &i, &w);) {
+		if (w.text[0] == '[') /* a mark, not a word */
+			continue;
+		if (description)
+			take_word(d, root, &w);
+		else if (caption)
+			lvx_speech_word(&d->speech, w.start_us, w.end_us);
 	}
-	if (description && json_is_true(json_object_get(root, "segment_end")))
+	if (description && lvx_event_ends_segment(root))
 		end_text(d);
 	json_decref(root);
 }

@@ -2,6 +2,7 @@
 #include "daemon/outputs/hls_lanes.h"
 
 #include "base/clock.h"
+#include "daemon/event_json.h"
 #include "daemon/hold.h"
 
 #include <stdio.h>
@@ -110,17 +111,10 @@ struct lvx_hls_lane *lvx_hls_lanes_get(struct lvx_hls_lanes *l, size_t i)
 
 static void say(struct lvx_hls_lane *lane, const json_t *root)
 {
-	const json_t *word;
-	size_t i;
-	json_array_foreach(json_object_get(root, "words"), i, word)
-	{
-		const char *text = json_string_value(json_object_get(word, "text"));
-		if (text && text[0])
-			lvx_hls_text_word(lane->text, text,
-				json_integer_value(json_object_get(word, "start_us")),
-				json_integer_value(json_object_get(word, "end_us")));
-	}
-	if (json_is_true(json_object_get(root, "segment_end")))
+	struct lvx_event_word w;
+	for (size_t i = 0; lvx_event_word(root, &i, &w);)
+		lvx_hls_text_word(lane->text, w.text, w.start_us, w.end_us);
+	if (lvx_event_ends_segment(root))
 		lvx_hls_text_break(lane->text);
 }
 

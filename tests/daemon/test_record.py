@@ -198,27 +198,32 @@ def test_events(exe):
         assert not [n for n in os.listdir(d + "/rec") if not n.endswith(".events.jsonl")]
 
 
+def push_past_a_full_disk(daemon, before, full, after):
+    """So many seconds of stream a: with room on the disk, with none (no file may grow over 1,500 bytes), and with room again."""
+    limit = resource.RLIMIT_FSIZE
+    soft, hard = resource.prlimit(daemon.proc.pid, limit)
+
+    async def run():
+        async with daemon.connect() as s:
+            await s.ask(type="push", stream="a", format="s16le", sample_rate=16000, channels=1)
+            for seconds, room in (before, soft), (full, 1500), (after, soft):
+                resource.prlimit(daemon.proc.pid, limit, (room, hard))
+                words = daemon.info("a")["words"]
+                for _ in range(seconds):
+                    await s.ws.send(pcm(1))
+                daemon.wait_for("a", lambda i: i["words"] >= words + seconds * 2)
+                time.sleep(1)
+            await s.send(type="finish")
+            await s.until("pushed")
+    asyncio.run(run())
+
+
 def test_events_missing(exe):
     """what the log of events could not have is said in it: a disk that was full, a history that was too short"""
     with folder() as d:
         with Daemon(exe, "--record", d + "/rec", "--lanes", "caption", "--record-formats", "events",
                     "--record-roll", "1") as daemon:
-            limit = resource.RLIMIT_FSIZE
-            forever = resource.prlimit(daemon.proc.pid, limit)
-
-            async def run():
-                async with daemon.connect() as s:
-                    await s.ask(type="push", stream="a", format="s16le", sample_rate=16000, channels=1)
-                    for part, room in (30, forever[0]), (10, 1500), (40, forever[0]):
-                        resource.prlimit(daemon.proc.pid, limit, (room, forever[1]))
-                        before = daemon.info("a")["words"]
-                        for _ in range(part):
-                            await s.ws.send(pcm(1))
-                        daemon.wait_for("a", lambda i: i["words"] >= before + part * 2)
-                        time.sleep(1)
-                    await s.send(type="finish")
-                    await s.until("pushed")
-            asyncio.run(run())
+            push_past_a_full_disk(daemon, 30, 10, 40)
         lines = events(d + "/rec", "a")
         gap, = (e for e in lines if e["type"] == "gap")
         assert gap["what"] == "events" and gap["reason"] == "disk", gap
@@ -288,22 +293,7 @@ def test_full_disk(exe):
     """a disk that is full costs the cues of that time, and nothing else"""
     with folder() as d:
         with Daemon(exe, "--record", d + "/rec", "--lanes", "caption") as daemon:
-            limit = resource.RLIMIT_FSIZE
-            forever = resource.prlimit(daemon.proc.pid, limit)
-
-            async def run():
-                async with daemon.connect() as s:
-                    await s.ask(type="push", stream="a", format="s16le", sample_rate=16000, channels=1)
-                    for part, room in (30, forever[0]), (60, 1500), (60, forever[0]):
-                        resource.prlimit(daemon.proc.pid, limit, (room, forever[1]))
-                        before = daemon.info("a")["words"]
-                        for _ in range(part):
-                            await s.ws.send(pcm(1))
-                        daemon.wait_for("a", lambda i: i["words"] >= before + part * 2)
-                        time.sleep(1)
-                    await s.send(type="finish")
-                    await s.until("pushed")
-            asyncio.run(run())
+            push_past_a_full_disk(daemon, 30, 60, 60)
             info = daemon.info("a")
             assert info["words"] == 375, info
         (formats,) = files(d + "/rec").values()
