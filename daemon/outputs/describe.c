@@ -461,7 +461,8 @@ static void advance(struct describe *d, int64_t due_us)
 		make_room(d, due_us);
 	}
 	d->n_queue -= n;
-	memmove(d->queue, d->queue + n, d->n_queue * sizeof(d->queue[0]));
+	if (n > 0)
+		memmove(d->queue, d->queue + n, d->n_queue * sizeof(d->queue[0]));
 	learn(d);
 	mix_to(d, sample_of(due_us));
 }
