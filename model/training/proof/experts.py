@@ -24,11 +24,11 @@ import tokens  # noqa: E402
 import weights  # noqa: E402
 
 T, WHEN = 192, (10, 50, 90, 130)
-WITH = {"silence": (False, False, False), "speech": (True, False, False), "pictures": (False, True, False), "both": (True, True, False),
-        "text and speech": (True, False, True)}
+WITH = {"silence": (False, False, False), "speech": (True, False, False), "pictures": (False, True, False),
+        "both": (True, True, False), "text and speech": (True, False, True)}
 # what is shown: positions of a run, and with what
-ROWS = (("slot", "silence"), ("slot", "speech"), ("slot", "pictures"), ("slot", "both"), ("slot", "text and speech"), ("patch", "pictures"),
-        ("patch", "both"), ("token", "text and speech"))
+ROWS = (("slot", "silence"), ("slot", "speech"), ("slot", "pictures"), ("slot", "both"), ("slot", "text and speech"),
+        ("patch", "pictures"), ("patch", "both"), ("token", "text and speech"))
 
 
 class Watch:
@@ -144,26 +144,27 @@ def svg(r, title):
     cell, left, top, gap = 12, 150, 46, 8
     width, height = left + layers * (experts * cell + gap) + 10, top + (len(rows) + 1) * (cell + 4) + 64
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" font-family="sans-serif" '
-           'font-size="10">', '<!-- SPDX-License-Identifier: Apache-2.0 -->', f'<rect width="{width}" height="{height}" fill="#fff"/>',
+           'font-size="10">', '<!-- SPDX-License-Identifier: Apache-2.0 -->',
+           f'<rect width="{width}" height="{height}" fill="#fff"/>',
            f'<text x="8" y="16" font-size="12">{title}</text>']
+    warm = lambda v: f"rgb(255,{round(255 - 175 * v)},{round(255 - 235 * v)})"
+    cold = lambda v: f"rgb({round(255 - 215 * v)},{round(255 - 95 * v)},255)"
     at = lambda i, j: left + i * (experts * cell + gap) + j * cell
     for i in range(layers):
         out.append(f'<text x="{at(i, 0)}" y="{top - 6}">layer {i + 1}</text>')
     for k, name in enumerate(rows + ["fusion"]):
         y = top + k * (cell + 4) + (6 if name == "fusion" else 0)
-        out.append(f'<text x="{left - 6}" y="{y + 10}" text-anchor="end">{name if name != "fusion" else "both over either alone"}</text>')
+        label = name if name != "fusion" else "both over either alone"
+        out.append(f'<text x="{left - 6}" y="{y + 10}" text-anchor="end">{label}</text>')
         for i in range(layers):
             for j in range(experts):
                 v = r["fusion"][i][j] if name == "fusion" else r["share"][name][i][j]
-                if name == "fusion":                     # only what is gained
-                    c = f"rgb({round(255 - 215 * min(1, max(0, v) / 0.5))},{round(255 - 95 * min(1, max(0, v) / 0.5))},255)"
-                else:
-                    c = f"rgb(255,{round(255 - 175 * min(1, v))},{round(255 - 235 * min(1, v))})"
+                # of the gain, only what is gained
+                c = cold(min(1, max(0, v) / 0.5)) if name == "fusion" else warm(min(1, v))
                 out.append(f'<rect x="{at(i, j)}" y="{y}" width="{cell - 1}" height="{cell}" fill="{c}" stroke="#ddd" '
                            f'stroke-width="0.5"><title>{name}, layer {i + 1}, expert {j}: {v:.2f}</title></rect>')
     y = height - 34
-    for n, x, to in (("share of positions that choose the expert: 0 to 1", left, lambda v: f"rgb(255,{round(255 - 175 * v)},{round(255 - 235 * v)})"),
-                     ("gain: 0 to 0.5", left + 380, lambda v: f"rgb({round(255 - 215 * v)},{round(255 - 95 * v)},255)")):
+    for n, x, to in (("share of positions that choose the expert: 0 to 1", left, warm), ("gain: 0 to 0.5", left + 380, cold)):
         out += [f'<rect x="{x + 10 * i}" y="{y}" width="10" height="10" fill="{to(i / 9)}"/>' for i in range(10)]
         out.append(f'<text x="{x + 106}" y="{y + 9}">{n}</text>')
     return "\n".join(out + ["</svg>", ""])

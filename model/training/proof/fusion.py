@@ -36,9 +36,10 @@ SHARE = {"question": 1.0, "pair": 1.0, "space": 0.5}
 
 def config(size):
     layers, d, heads, inter, dense, shared = SIZES[size][:6]
-    return m3.config("nano", "plain", vocab_size=32, hidden_size=d, num_hidden_layers=layers, num_attention_heads=heads, head_dim=d // heads,
-                     num_key_value_heads=heads // 2, rotary_dim=d // heads // 2, dense_intermediate_size=dense, intermediate_size=inter,
-                     shared_intermediate_size=shared, num_local_experts=4, moe_layer_freq=[0] + [1] * (layers - 1))
+    return m3.config("nano", "plain", vocab_size=32, hidden_size=d, num_hidden_layers=layers, num_attention_heads=heads,
+                     head_dim=d // heads, num_key_value_heads=heads // 2, rotary_dim=d // heads // 2, dense_intermediate_size=dense,
+                     intermediate_size=inter, shared_intermediate_size=shared, num_local_experts=4,
+                     moe_layer_freq=[0] + [1] * (layers - 1))
 
 
 class Early(m3.M3):
@@ -78,7 +79,8 @@ class Late(Early):
                 loads += [] if load is None else [load]
             x, y = (z, y) if tower == "sound" else (x, z)
         x = torch.cat([F.embedding(prefix.clamp_min(0), self.embed).to(x.dtype), y, x], 1)
-        pos, mask = torch.cat([torch.arange(-p, 0, device=x.device).expand(b, p), pic, slot.expand(b, t)], 1), self.rich_mask(prefix, pic, slot)
+        pos = torch.cat([torch.arange(-p, 0, device=x.device).expand(b, p), pic, slot.expand(b, t)], 1)
+        mask = self.rich_mask(prefix, pic, slot)
         for blk in self.blocks[self.tower:c.layers]:
             x, load = blk(x, pos, mask, none, prefix, when)
             loads.append(load)
@@ -126,8 +128,8 @@ class Run:
         self.loads = []
         self.named, rest, vec = optim.split(self.net)
         self.muon = optim.Muon([p for _, p in self.named])
-        self.adam = torch.optim.AdamW([{"params": [p for _, p in rest], "weight_decay": 0.05}, {"params": [p for _, p in vec], "weight_decay": 0.0}],
-                                      betas=(0.9, 0.98))
+        self.adam = torch.optim.AdamW([{"params": [p for _, p in rest], "weight_decay": 0.05},
+                                       {"params": [p for _, p in vec], "weight_decay": 0.0}], betas=(0.9, 0.98))
         hook = lambda _, __, out: self.loads.append(out[2].detach())
         self.net.register_forward_hook(hook)
         if os.path.exists(self.path):
@@ -138,14 +140,15 @@ class Run:
             self.at = s["at"]
 
     def save(self):
-        results.save(self.path, {"net": self.net.state_dict(), "adam": self.adam.state_dict(), "muon": self.muon.state(self.named), "at": self.at})
+        results.save(self.path, {"net": self.net.state_dict(), "adam": self.adam.state_dict(),
+                                 "muon": self.muon.state(self.named), "at": self.at})
 
     def forward(self, got, n_questions):
         with torch.autocast(self.dev, torch.bfloat16, enabled=self.dev == "cuda"):
             return losses(self.net, got, n_questions)
 
     def step(self):
-        nq, n_pairs, lr = self.size[6], self.size[7], results.cosine(self.size[9], self.at, self.steps, max(1, min(100, self.steps // 5)))
+        nq, n_pairs, lr = self.size[6], self.size[7], results.cosine(self.size[9], self.at, self.steps)
         parts, _, _ = self.forward(self.train_part.batch(random.Random(f"{self.seed}/{self.at}"), nq, n_pairs), nq)
         for p in self.net.parameters():
             p.grad = None
@@ -203,7 +206,8 @@ def make(a):
     for part, drawings, share in (("train", a.drawings, 1), ("dev", a.held_drawings, 3)):
         path = os.path.join(a.out, part + ".pt")
         if not os.path.exists(path):
-            results.say(pairs.make(path, part, drawings, a.data, a.synth, a.espeak_data, n[0] // share, n[1] // share, max(3, n[2] // share)))
+            results.say(pairs.make(path, part, drawings, a.data, a.synth, a.espeak_data, n[0] // share, n[1] // share,
+                                   max(3, n[2] // share)))
 
 
 def run(a):
@@ -229,7 +233,8 @@ def run(a):
                     r.save()
                 if r.at % max(1, steps // 4) == 0 and r.at < steps:
                     res.put(name, {"done": False, "step": r.at, **r.judge(dev_part, a.rounds // 4 or 1)})
-            res.put(name, {"done": True, "step": steps, "size": a.size, "parameters": whole, "active": active, **r.judge(dev_part, a.rounds)})
+            res.put(name, {"done": True, "step": steps, "size": a.size, "parameters": whole, "active": active,
+                           **r.judge(dev_part, a.rounds)})
             results.say(name, {k: round(v, 1) for k, v in res.all[name].items() if isinstance(v, float)})
 
 
@@ -239,15 +244,16 @@ def table(res):
     if not n:
         return "no seed has been run with both yet"
     columns = ("questions", "count", "colour", "there", "pairs", "retrieval", "error")
-    out = [f"| wrong, %, {n} seeds, {done['early'][0]['step']} steps (± standard deviation of seeds) | parameters, active | questions | how many | "
-           "what colour | is there | match of picture and sound | retrieval, of nine | alignment error |", "|---|" + "---|" * 8]
+    out = [f"| wrong, %, {n} seeds, {done['early'][0]['step']} steps (± standard deviation of seeds) | parameters, active | questions | "
+           "how many | what colour | is there | match of picture and sound | retrieval, of nine | alignment error |", "|---|" + "---|" * 8]
     for kind, rows in done.items():
         out.append(f"| {kind} fusion | {rows[0]['parameters'] / 1e6:.2f} M, {rows[0]['active'] / 1e6:.2f} M | " +
                    " | ".join(results.spread([r[c] for r in rows[:n]]) for c in columns) + " |")
     g = res["guess"]
     out.append("| the commonest answer, chance | | " + " | ".join(f"{g[c]:.1f}" if c in g else "" for c in columns) + " |")
     cut, lo, hi = results.relative(*([r["error"] for r in done[k][:n]] for k in ("late", "early")))
-    out.append(f"\nEarly fusion's alignment error is {100 * cut:.0f} % lower than late fusion's [{100 * lo:.0f}, {100 * hi:.0f}: seeds drawn with replacement].")
+    out.append(f"\nEarly fusion's alignment error is {100 * cut:.0f} % lower than late fusion's "
+               f"[{100 * lo:.0f}, {100 * hi:.0f}: seeds drawn with replacement].")
     return "\n".join(out)
 
 

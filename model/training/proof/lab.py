@@ -80,7 +80,8 @@ def speak_chunk(job):
         jobs, ids = speech.jobs_of(random.Random(name), items, pools, texts.variants(a.espeak_data), a.sentences)
     pcm, rows = speech.speak(jobs, a.synth, base, os.path.dirname(a.espeak_data.rstrip("/")))
     pcm.tofile(base + ".pcm")
-    meta = [(*ids[i], jobs[i][1], off, n, np.array(ends, np.int32), zlib.crc32("".join(jobs[i][0]).encode())) for i, off, n, ends in rows]
+    meta = [(*ids[i], jobs[i][1], off, n, np.array(ends, np.int32), zlib.crc32("".join(jobs[i][0]).encode()))
+            for i, off, n, ends in rows]
     with open(base + ".tmp", "wb") as f:
         pickle.dump(meta, f)
     os.replace(base + ".tmp", base + ".pkl")
@@ -239,13 +240,16 @@ class Lab:
             s = torch.load(path, map_location=self.dev)
             t.load(s)
             at = s["at"]
-        steps = {kind: step.Step(t, self.windows.layouts[kind], self.windows.size(kind), self.windows.translated(kind), self.pcm["train"])
-                 for kind in (("plain",) if not role.pictures else ("rich",) if role.share["desc"] == 1.0 else ("plain", "rich"))}
+        steps = {kind: self.step(t, kind, "train") for kind in ("plain", "rich") if kind in {kind_of(i, role) for i in range(3)}}
         t.share.update(role.share)
         if self.dev == "cuda" and not a.no_graphs and at < a.steps:
             self.record(t, steps)
         self.walk(name, t, steps, path, seed, role, at)
         return t
+
+    def step(self, t, kind, part_name):
+        w = self.windows
+        return step.Step(t, w.layouts[kind], w.size(kind), w.translated(kind), self.pcm[part_name])
 
     def record(self, t, steps):
         """As train.py does, at a learning rate of 0."""
@@ -270,14 +274,15 @@ class Lab:
             self.clock.check(keep)
             kind = kind_of(i, role)
             rows = torch.from_numpy(for_role(rows, self.windows.layouts[kind], role))
-            t.set_lr(results.cosine(a.lr, i, a.steps, max(1, min(300, a.steps // 5))))
+            t.set_lr(results.cosine(a.lr, i, a.steps))
             torch.manual_seed(seed * 1000003 + i)        # noise and filters go by the step
             steps[kind].run(rows.pin_memory() if self.dev == "cuda" else rows)
             done = i + 1
             if done % max(1, a.steps // 40) == 0 or done == a.steps:
+                parts = [round(x, 4) for x in (*steps[kind].parts.tolist(), steps[kind].l_ctc.item())]
                 with open(os.path.join(a.out, name + ".log"), "a", encoding="utf8") as f:
-                    f.write(f"{done} {kind} " + " ".join(f"{x:.4f}" for x in steps[kind].parts.tolist()) + f" ctc {steps[kind].l_ctc.item():.4f}\n")
-                results.say(name, "step", done, kind, [round(x, 3) for x in steps[kind].parts.tolist()])
+                    f.write(f"{done} {kind} {parts}\n")
+                results.say(name, "step", done, kind, parts)
         keep()
 
     # ---- judging
@@ -289,7 +294,7 @@ class Lab:
         t.atlas = self.atlas["dev"]
         for i in range(n):
             kind = kind_of(i, role)
-            s = step.Step(t, self.windows.layouts[kind], self.windows.size(kind), self.windows.translated(kind), self.pcm["dev"])
+            s = self.step(t, kind, "dev")
             s.rows.copy_(torch.from_numpy(for_role(self.windows.build("dev", kind, 0, i), self.windows.layouts[kind], role)))
             torch.manual_seed(77 + i)
             s.ahead()
@@ -305,9 +310,10 @@ class Lab:
         if self.sets is None:
             path = os.path.join(self.a.out, "sets.pt")
             if not os.path.exists(path):
-                os.makedirs(os.path.join(self.a.out, "work"), exist_ok=True)
-                results.save(path, {k: tuple(v) for k, v in evaluate.make_sets(
-                    self.a.data, self.a.places, self.a.synth, self.a.espeak_data, os.path.join(self.a.out, "work"), ["en", "en-de"]).items()})
+                a, work = self.a, os.path.join(self.a.out, "work")
+                os.makedirs(work, exist_ok=True)
+                made = evaluate.make_sets(a.data, a.places, a.synth, a.espeak_data, work, ["en", "en-de"])
+                results.save(path, {k: tuple(v) for k, v in made.items()})
             n = self.a.rows
             self.sets = {k: evaluate.Set(v[0][:n], v[1][:n], v[2][:n], *v[3:]) for k, v in torch.load(path).items()}
         return self.sets

@@ -4,8 +4,10 @@
 A question is about exact facts of a made-up scene (scenes.py): how many of a thing, of a colour too; what colour it is; whether
 it is there. A pair is a drawing of one of ESC-10's things and a sound: its own or another one's. Train and dev part share no
 drawing style, background, voice or clip. (No style has a drawing of a chainsaw: nine of the ten things.)"""
+import glob
 import os
 import random
+import tempfile
 import zlib
 
 import numpy as np
@@ -18,9 +20,9 @@ import sounds
 import speech
 import texts
 
-THINGS = {"dog-bark": ("dog", "poodle"), "rain": ("rain cloud", "umbrella"), "sea-waves": ("wave",), "baby-cry": ("baby", "baby bottle"),
-          "clock-tick": ("clock", "alarm clock"), "person-sneeze": ("nose",), "helicopter": ("helicopter",), "rooster": ("rooster",),
-          "fire-crackling": ("fire",)}
+THINGS = {"dog-bark": ("dog", "poodle"), "rain": ("rain cloud", "umbrella"), "sea-waves": ("wave",),
+          "baby-cry": ("baby", "baby bottle"), "clock-tick": ("clock", "alarm clock"), "person-sneeze": ("nose",),
+          "helicopter": ("helicopter",), "rooster": ("rooster",), "fire-crackling": ("fire",)}
 LABELS = [sounds.ESC10[k] for k in THINGS]
 NOUNS = ("cup", "car", "apple", "book", "balloon", "shoe", "key", "bell", "fish", "star", "door", "umbrella")
 NUMBERS = ("none", "one", "two", "three", "four")
@@ -83,7 +85,8 @@ def draw(atlas, rng, n, nouns, groups=None):
         s = maker.scene(rng, plain=True)
         if s.groups and (groups is None or len(s.groups) == groups):
             specs.append(np.array(maker.spec(rng, s), np.float32))
-            shown.append([(atlas.names.rows[g.cls].name, g.count, scenes.COLOURS[g.colour] if g.colour >= 0 else None) for g in s.groups])
+            shown.append([(atlas.names.rows[g.cls].name, g.count, scenes.COLOURS[g.colour] if g.colour >= 0 else None)
+                          for g in s.groups])
     return painted(atlas, specs), shown
 
 
@@ -112,9 +115,11 @@ def make(path, part, drawings, data, synth, espeak_data, n_scenes, n_pairs, n_vo
         thing.append(x)
         label += [i] * len(x)
     clips, at, where = [], 0, []
-    files = [(os.path.join(data, "noise", "esc10", k, f), i) for i, k in enumerate(THINGS)
-             for f in sorted(os.listdir(os.path.join(data, "noise", "esc10", k))) if f.endswith(".opus") and sounds.part_of(f, 5) == part]
-    for x, (_, i) in zip(speech.decode([f for f, _ in files], path + ".sounds", 4), files):
+    files = [(f, i) for i, k in enumerate(THINGS) for f in sorted(glob.glob(os.path.join(data, "noise", "esc10", k, "*.opus")))
+             if sounds.part_of(os.path.basename(f), 5) == part]
+    with tempfile.TemporaryDirectory() as work:
+        decoded = speech.decode([f for f, _ in files], work, 4)
+    for x, (_, i) in zip(decoded, files):
         if x is not None and len(x) > T * features.SLOT:
             clips.append(x)
             where.append((i, at, len(x)))
@@ -122,7 +127,8 @@ def make(path, part, drawings, data, synth, espeak_data, n_scenes, n_pairs, n_vo
     torch.save({"pcm": torch.from_numpy(pcm), "spoken": spoken, "scene": scene, "shown": shown, "thing": torch.cat(thing),
                 "label": label, "sound": torch.from_numpy(np.concatenate(clips)), "clips": where, "nouns": nouns}, path + ".tmp")
     os.replace(path + ".tmp", path)
-    return f"{part}: {len(spoken)} spoken questions of {len(jobs)}, {n_scenes} scenes, {len(label)} drawings of things, {len(clips)} sounds"
+    return (f"{part}: {len(spoken)} spoken questions of {len(jobs)}, {n_scenes} scenes, {len(label)} drawings of things, "
+            f"{len(clips)} sounds")
 
 
 class Material:

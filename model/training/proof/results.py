@@ -61,8 +61,9 @@ def save(path, state):
     os.replace(path + ".tmp", path)
 
 
-def cosine(lr, step, steps, warm):
-    return lr * min(1, (step + 1) / warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+def cosine(lr, step, steps):
+    """The learning rate: up over the first fifth, 300 steps at most, then down."""
+    return lr * min(1, (step + 1) / max(1, min(300, steps // 5))) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def spread(values):

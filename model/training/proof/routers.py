@@ -52,15 +52,16 @@ def table(res, out):
     if not any(rows.values()):
         return "nothing has been run yet"
     first = next(v[0] for v in rows.values() if v)
-    lines = [f"| router ({first['size']}, {first['steps']} steps, held-out material) | seeds | loss: caption | translation | description | "
-             f"WER of {first['words']} words | BLEU, {first['windows']} windows | facts told (right) of {first['facts']['all'][2]} | "
-             "most gained with both, of a slot's choices |", "|---|" + "---|" * 8]
+    lines = [f"| router ({first['size']}, {first['steps']} steps, held-out material) | seeds | loss: caption | translation | "
+             f"description | WER of {first['words']} words | BLEU, {first['windows']} windows | "
+             f"facts told (right) of {first['facts']['all'][2]} | most gained with both, of a slot's choices |", "|---|" + "---|" * 8]
     for k, v in rows.items():
         if v:
             mean = lambda f, v=v: results.spread([f(x) for x in v])
             loss = lambda lane, v=v: f"{sum(x['loss'][lane] for x in v) / len(v):.3f}"
-            lines.append(f"| {k} | {len(v)} | {loss('caption')} | {loss('translation')} | {loss('description')} | {mean(lambda x: x['wer'])} % | "
-                         f"{mean(lambda x: x['bleu'])} | {mean(lambda x: x['facts']['all'][0])} % ({mean(lambda x: x['facts']['all'][1])} %) | "
+            told, right = (mean(lambda x, i=i: x["facts"]["all"][i]) for i in (0, 1))
+            lines.append(f"| {k} | {len(v)} | {loss('caption')} | {loss('translation')} | {loss('description')} | "
+                         f"{mean(lambda x: x['wer'])} % | {mean(lambda x: x['bleu'])} | {told} % ({right} %) | "
                          f"{max(g for layer in v[0]['experts']['fusion'] for g in layer):+.3f} |")
             with open(os.path.join(out, f"experts-{k}.svg"), "w", encoding="utf8") as f:
                 f.write(experts.svg(v[0]["experts"], f"{k} router: which experts are chosen"))
