@@ -198,6 +198,7 @@ static enum lvx_status add_row(struct lvx_stream *s, const struct lvx_stream_par
 		.delay_slots = p->delay_slots,
 		.prefix = prefix.data,
 		.n_prefix_words = &n_words,
+		.favour = p->glossary ? lvx_glossary_words(p->glossary) : NULL,
 		.spelling = spelling,
 		.feed = feed,
 		.on_event = on_event,

@@ -37,7 +37,9 @@ static bool run_ok(const struct lvx_runner *r, const struct lvx_run *run)
 	case LVX_RUN_SLOT:
 		return run->n == 1 && run->features && run->tokens && run->position >= 0 &&
 		       run->want_lanes >> c->n_lanes == 0 &&
-		       values_ok(run->tokens, c->n_lanes, c->vocab);
+		       values_ok(run->tokens, c->n_lanes, c->vocab) &&
+		       run->n_favoured <= LVX_FAVOURED_MAX && (!run->n_favoured || run->favoured) &&
+		       values_ok(run->favoured, run->n_favoured, c->vocab);
 	case LVX_RUN_PICTURE:
 		return run->n == r->n_patches && run->features && run->position >= 0;
 	case LVX_RUN_PREFIX:
@@ -209,16 +211,24 @@ static void fill_features(struct lvx_runner *r, const struct lvx_run *run, const
 /* Head items, lane by lane over the slots. */
 static void fill_items(struct lvx_runner *r, const struct lvx_run *runs, struct lvx_pos *pos)
 {
+	struct lvx_favoured *favoured = lvx_mapped(&r->at->upload, &r->at->v.favoured);
 	uint32_t n = 0;
 	for (uint32_t s = 0; s < r->shape.n_slots; s++)
 		for (uint32_t l = 0; l < LVX_LANES_MAX; l++)
 			r->items[r->order[s]][l] = pos[s].item[l] = UINT32_MAX;
 	for (uint32_t l = 0; l < r->model->config.n_lanes; l++)
-		for (uint32_t s = 0; s < r->shape.n_slots; s++)
-			if (runs[r->order[s]].want_lanes >> l & 1) {
-				r->items[r->order[s]][l] = pos[s].item[l] = n++;
-				r->shape.n_items[l]++;
+		for (uint32_t s = 0; s < r->shape.n_slots; s++) {
+			const struct lvx_run *run = &runs[r->order[s]];
+			if (!(run->want_lanes >> l & 1))
+				continue;
+			if (l == 0) {
+				favoured[n].n = run->n_favoured;
+				for (uint32_t i = 0; i < run->n_favoured; i++)
+					favoured[n].token[i] = run->favoured[i];
 			}
+			r->items[r->order[s]][l] = pos[s].item[l] = n++;
+			r->shape.n_items[l]++;
+		}
 }
 
 enum lvx_status lvx_runner_fill(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs)

@@ -76,6 +76,7 @@ static enum lvx_status upload_buffers(struct lvx_runner *r, struct lvx_error *er
 		{&r->at->v.lane_tokens, s * r->lanes_in.cols},
 		{&r->at->v.patches, p * r->image.cols},
 		{&r->at->v.tokens, p * d},
+		{&r->at->v.favoured, s * sizeof(struct lvx_favoured) / 4},
 	};
 	size_t n = sizeof(list) / sizeof(list[0]);
 	enum lvx_status st = carve(r, &r->at->upload, list, n, LVX_VK_UPLOAD, "inputs", err);
@@ -445,7 +446,7 @@ static enum lvx_status sets_at(struct lvx_runner *r, struct lvx_error *err)
 		&r->final_norm, &r->at->v.heads, &r->activity, &r->at->v.activity);
 	PRODUCT_SET(&r->at->s.lanes_out, r->lanes_out, &r->at->v.heads, &r->at->v.lane_heads, &r->at->v.list);
 	PRODUCT_SET(&r->at->s.vocab, r->embed, &r->at->v.lane_heads, &r->at->v.logits, &r->at->v.list);
-	MAKE_SET(&r->at->s.argmax, &r->at->v.logits, &r->at->v.best);
+	MAKE_SET(&r->at->s.argmax, &r->at->v.logits, &r->at->v.best, &r->at->v.favoured);
 	for (uint32_t l = 0; l < n_layers && result == VK_SUCCESS; l++)
 		result = layer_sets(r, l);
 	if (result != VK_SUCCESS)

@@ -8,6 +8,7 @@
 #ifndef LVX_MODEL_RUNNER_PRIV_H
 #define LVX_MODEL_RUNNER_PRIV_H
 
+#include "model/favour.h"
 #include "model/model_priv.h"
 #include "model/runner.h"
 #include "model/vk_device.h"
@@ -66,6 +67,12 @@ struct lvx_run_rec {
 	uint32_t pad;
 };
 
+/* Of a slot that wants the first lane, in the order of that lane's items. */
+struct lvx_favoured {
+	uint32_t n;
+	int32_t token[LVX_FAVOURED_MAX];
+};
+
 /* Device results of one head item. */
 struct lvx_best {
 	uint32_t token;
@@ -113,7 +120,7 @@ struct lvx_place {
 	struct lvx_vk_buffer scratch, upload, readback;
 	struct lvx_vk_buffer inputs; /* what upload is copied to, where the host shares no memory */
 	struct {
-		struct lvx_view pos, runs, rope, cond, mel, lane_tokens, patches, tokens;
+		struct lvx_view pos, runs, rope, cond, mel, lane_tokens, patches, tokens, favoured;
 		struct lvx_view audio, lanes, image, x, h, qkv, q, attention, out, unit,
 			expert_unit, sum, expert_sum, kvh, choice, share, list, dispatch, heads,
 			lane_heads, logits, routed;

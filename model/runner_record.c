@@ -318,7 +318,11 @@ static void record_heads(struct recorder *c, const struct lvx_shape *shape)
 	barrier(c);
 	linear(c, "vocab", &r->embed, r->at->s.vocab, items);
 	barrier(c);
-	dispatch(c, "argmax", r->argmax_p, r->at->s.argmax, &config->vocab, sizeof(config->vocab), items, 1);
+	const struct {
+		uint32_t vocab, pad, n_first;
+		float favour;
+	} push = {config->vocab, (uint32_t)config->pad_token, shape->n_items[0], LVX_FAVOUR};
+	dispatch(c, "argmax", r->argmax_p, r->at->s.argmax, &push, sizeof(push), items, 1);
 }
 
 /* What the host wrote for this shape. */
@@ -339,6 +343,7 @@ static void copy_inputs(struct recorder *c, const struct lvx_shape *s, uint32_t 
 		{&r->at->v.lane_tokens, (VkDeviceSize)s->n_slots * r->lanes_in.cols},
 		{&r->at->v.patches, (VkDeviceSize)s->n_patches * r->image.cols},
 		{&r->at->v.tokens, (VkDeviceSize)s->n_tokens * config->hidden},
+		{&r->at->v.favoured, s->n_items[0] * sizeof(struct lvx_favoured) / 4},
 	};
 	VkBufferCopy regions[sizeof(list) / sizeof(list[0])];
 	uint32_t n_regions = 0;

@@ -74,8 +74,10 @@ void lvx_scheduler_destroy(struct lvx_scheduler *s)
 {
 	if (!s)
 		return;
-	for (uint32_t i = 0; s->rows && i < s->n_rows; i++)
+	for (uint32_t i = 0; s->rows && i < s->n_rows; i++) {
 		free(s->rows[i].trail);
+		lvx_favour_destroy(s->rows[i].favour);
+	}
 	free(s->rows);
 	free(s->silence);
 	free(s->values);
@@ -108,6 +110,8 @@ static bool put(struct lvx_scheduler *s, struct row *row, struct batch *batch)
 		lvx_delayed_slot(&row->policy, row->input, run);
 	if (run->n > batch->room)
 		return false;
+	if (row->favour && run->kind == LVX_RUN_SLOT)
+		run->favoured = lvx_favour_tokens(row->favour, &run->n_favoured);
 	batch->room -= run->n;
 	batch->n++;
 	row->ready = false;
@@ -165,6 +169,8 @@ static void took(struct lvx_scheduler *s, const struct lvx_run *run, const struc
 		break;
 	case LVX_RUN_SLOT:
 		lvx_delayed_took(&row->policy, run, o);
+		if (row->favour && run->want_lanes & 1)
+			lvx_favour_took(row->favour, o->token[0], s->model->config.pad_token);
 		row->prefix_due = row->n_prefix > 0 && row->policy.slot - row->prefix_at >=
 							       2 * (int64_t)s->model->info.window_slots;
 		if (row->state == ROW_TAIL) {

@@ -57,6 +57,7 @@ struct lvx_row_params {
 	const char *prefix;	  /* NULL, or a title and names (UTF-8) to pin before slot 0: the
 				   * first words that fit into max_prefix tokens */
 	uint32_t *n_prefix_words; /* NULL, or where to say how many words fitted */
+	const char *favour;	  /* NULL, or names and terms that the captions may hold (model/favour.h) */
 	const struct lvx_spelling *spelling; /* NULL, or how words are to be written; borrowed
 					      * until the row is removed */
 	/*

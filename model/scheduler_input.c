@@ -76,6 +76,8 @@ static void pass_gap(
 		lvx_runner_reset_row(s->runner, row->policy.row);
 		lvx_delayed_restart(&row->policy);
 		lvx_script_restart(&row->script);
+		if (row->favour)
+			lvx_favour_restart(row->favour);
 		row->prefix_due = row->n_prefix > 0;
 		row->heard = false;
 	}

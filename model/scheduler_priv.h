@@ -8,6 +8,7 @@
 #define LVX_MODEL_SCHEDULER_PRIV_H
 
 #include "model/delayed.h"
+#include "model/favour.h"
 #include "model/model_priv.h"
 #include "model/scheduler.h"
 #include "model/script.h"
@@ -25,6 +26,7 @@ struct row {
 	uint32_t n_prefix;
 	int64_t prefix_at; /* the slot before which it stands */
 	bool prefix_due;   /* to be run, or run anew before the next slot */
+	struct lvx_favour *favour; /* NULL: none */
 	float *values;     /* what the feed gave */
 	struct lvx_feed_item item;
 	const float *input; /* what item says */

@@ -93,6 +93,9 @@ enum lvx_status lvx_scheduler_add(struct lvx_scheduler *s, const struct lvx_row_
 		return st;
 	if (p->n_prefix_words)
 		*p->n_prefix_words = n_words;
+	if (p->favour && row->policy.caption == 1 &&
+		(st = lvx_favour_create(&row->favour, s->model->tokenizer, p->favour, NULL, err)) != LVX_OK)
+		return st;
 	lvx_script_init(
 		&row->script, s->model, row->policy.delay_slots, p->spelling, p->on_event, p->user);
 	row->feed = p->feed;
@@ -118,6 +121,8 @@ void lvx_scheduler_remove(struct lvx_scheduler *s, uint32_t row)
 		return;
 	uint32_t of = s->rows[row].of;
 	drop_run(s, row);
+	lvx_favour_destroy(s->rows[row].favour);
+	s->rows[row].favour = NULL;
 	s->rows[row].state = ROW_FREE;
 	s->rows[row].of = NOBODY;
 	bool followed = false;

@@ -2,7 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A work group a head item: the best token (the lowest id of equals), its
- * log-probability and its margin over the second best.
+ * log-probability and its margin over the second best. In the first lane's items the tokens that are
+ * favoured count for more, unless the best is PAD: what is expected must be heard at its time.
  */
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -15,7 +16,13 @@ struct Best {
 layout(set = 0, binding = 0) readonly buffer LG { float logits[]; };
 layout(set = 0, binding = 1) writeonly buffer O { Best best[]; };
 
-layout(push_constant) uniform Push { uint vocab; };
+layout(set = 0, binding = 2) readonly buffer F { uint favoured[]; }; /* [n_first][1 + FAVOURED_MAX] */
+
+layout(push_constant) uniform Push {
+	uint vocab, pad, n_first;
+	float favour;
+};
+const uint FAVOURED_MAX = 127; /* as model/favour.h */
 
 shared float sh_top[64], sh_second[64];
 shared uint sh_id[64];
@@ -49,6 +56,22 @@ void main()
 	for (uint i = lane; i < vocab; i += step)
 		s += exp(logits[at + i] - all);
 	s = group_add(s);
-	if (lane == 0)
-		best[item] = Best(who, -log(s), all - next, all);
+	if (lane != 0)
+		return;
+	uint list = item * (1 + FAVOURED_MAX), n = item < n_first && who != pad ? favoured[list] : 0;
+	float other = next, value = all; /* of the best, with the favour; the second best's */
+	for (uint k = 1; k <= n; k++) {
+		uint token = favoured[list + k];
+		float v = logits[at + token] + favour;
+		if (token == who && v > value) {
+			value = v;
+		} else if (v > value) {
+			other = value;
+			value = v;
+			who = token;
+		} else if (token != who) {
+			other = max(other, v);
+		}
+	}
+	best[item] = Best(who, logits[at + who] - all - log(s), value - other, logits[at + who]);
 }

@@ -139,6 +139,7 @@ static void record(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n)
 		s->runs[i] = runs[i];
 		s->positions += runs[i].n;
 		s->first[i] = runs[i].features ? runs[i].features[0] : 0;
+		s->favoured[i] = runs[i].n_favoured ? runs[i].favoured[0] : PAD;
 		for (uint32_t k = 0; k < runs[i].n_conditions; k++)
 			s->conditions[i][k] = runs[i].conditions[k];
 		if (runs[i].kind == LVX_RUN_SLOT)

@@ -56,6 +56,7 @@ struct fake_step {
 	int32_t fed[FAKE_ROWS][LVX_LANES_MAX];
 	int32_t conditions[FAKE_ROWS][4];
 	float first[FAKE_ROWS]; /* value of the features */
+	int32_t favoured[FAKE_ROWS]; /* the first token that is, if any */
 	uint32_t n, positions;
 };
 

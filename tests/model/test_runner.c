@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The runner's contract: rows that don't disturb each other, refused runs, devices. */
 #include "golden.h"
+#include "model/favour.h"
+#include "model/model_priv.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -323,6 +326,69 @@ static void test_refused_runs_change_nothing(void **state)
 	assert_memory_equal(&plain, &tried, sizeof(plain));
 }
 
+/* The token that should come out, and by how much, of logits and favoured tokens. */
+static int32_t favourite(const float *logits, const int32_t *favoured, uint32_t n, float *margin)
+{
+	int32_t best = 0;
+	float value[VOCAB_MAX], second = -INFINITY;
+	for (uint32_t i = 1; i < golden.vocab; i++)
+		best = logits[i] > logits[best] ? (int32_t)i : best;
+	memcpy(value, logits, golden.vocab * sizeof(*value));
+	if (best != model->config.pad_token) {
+		for (uint32_t i = 0; i < n; i++)
+			value[favoured[i]] = logits[favoured[i]] + LVX_FAVOUR;
+		for (uint32_t i = 0; i < golden.vocab; i++)
+			best = value[i] > value[best] ? (int32_t)i : best;
+	}
+	for (uint32_t i = 0; i < golden.vocab; i++)
+		second = (int32_t)i != best && value[i] > second ? value[i] : second;
+	*margin = value[best] - second;
+	return best;
+}
+
+/* Favoured tokens count for more in the first lane of their own run, and nowhere else. */
+static void test_favoured(void **state)
+{
+	(void)state;
+	const struct golden_case *c = &golden.cases[2];
+	static struct heard plain;
+	int32_t favoured[LVX_FAVOURED_MAX];
+	uint32_t n_changed = 0, seed = 7;
+	hear(&plain, 1);
+	for (uint32_t round = 0; round < 12; round++) {
+		uint32_t n = round == 0 ? LVX_FAVOURED_MAX : round * 3;
+		for (uint32_t i = 0; i < n; i++)
+			favoured[i] = (int32_t)((seed = seed * 1664525u + 1013904223u) >> 8) % (int32_t)golden.vocab;
+		forget(NULL);
+		for (uint32_t i = 0, slot = 0; slot < plain.n; i++) {
+			struct lvx_run runs[2] = {c->runs[i], c->runs[i]};
+			struct lvx_output out[2];
+			float margin;
+			runs[0].row = 3;
+			runs[1].row = 5;
+			runs[1].favoured = favoured;
+			runs[1].n_favoured = n;
+			assert_int_equal(lvx_runner_step(runner, runs, 2, out), LVX_OK);
+			if (runs[0].kind != LVX_RUN_SLOT)
+				continue;
+			const struct lvx_output *was = &plain.out[slot];
+			assert_memory_equal(&out[0], was, sizeof(*was));
+			assert_memory_equal(&out[1].token[1], &was->token[1], sizeof(was->token) - sizeof(was->token[0]));
+			if (runs[1].want_lanes & 1) {
+				const float *logits = plain.logits[slot];
+				int32_t want = favourite(logits, favoured, n, &margin);
+				assert_int_equal(out[1].token[0], want);
+				assert_true(fabsf(out[1].margin[0] - margin) < 1e-4f);
+				float diff = logits[want] - logits[was->token[0]];
+				assert_true(fabsf(out[1].logprob[0] - was->logprob[0] - diff) < 1e-3f);
+				n_changed += want != was->token[0];
+			}
+			slot++;
+		}
+	}
+	assert_true(n_changed > 0);
+}
+
 static void test_stats(void **state)
 {
 	(void)state;
@@ -442,6 +508,8 @@ int main(void)
 		cmocka_unit_test_setup(test_pieces, forget),
 		cmocka_unit_test_setup(test_pictures_matter, forget),
 		cmocka_unit_test_setup(test_refused_runs_change_nothing, forget),
+		cmocka_unit_test_setup(test_favoured, forget),
+		cmocka_unit_test_setup(test_favoured, forget),
 		cmocka_unit_test_setup(test_stats, forget),
 		cmocka_unit_test(test_params),
 		cmocka_unit_test(test_device_list),

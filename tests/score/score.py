@@ -13,6 +13,8 @@
   en-de en-fr en-es en-zh de-en   BLEU of held-out Tatoeba sentences, spoken by held-out voices; all translations
               are references (LVX_DATA; en-zh needs opencc)
   flores-de flores-fr flores-es   the same of FLORES-200 devtest        (LVX_DATA)
+  names       how many of the made-up names in held-out sentences are written right, without and with a glossary of
+              all of them (LVX_DATA)
 
 LVX_BUILD names the build folder (default build), LVX_MODEL the model. Nothing that is spoken is kept unless
 --keep DIR says where; the hypotheses then lie beside it.
@@ -21,6 +23,7 @@ import argparse
 import csv
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -225,6 +228,34 @@ class Scorer:
         print(f"{name:<28} BLEU {out['bleu']:.1f}  chrF2 {out['chrf']:.1f}  {len(hs)} texts", flush=True)
         return out
 
+    def names(self, name):
+        """{"without", "with"}: (share of the names that are right, word error rate)."""
+        rng, said, terms = random.Random(11), [], []
+        for s in self.sentences("en"):
+            new = texts.carrier(rng, texts.Item("en", s, texts.NONE))
+            if new:
+                before = set(wer.normalise(s))
+                said.append(new)
+                terms.append([w for w in (w.strip(".,?!;:\"()") for w in new.replace("'s", "").split())
+                              if w and not before & set(wer.normalise(w))])
+        refs, paths = self.voiced(name, said, "en")
+        glossary = os.path.join(self.work, "names.txt")
+        with open(glossary, "w", encoding="utf8") as f:
+            f.writelines(w + "\n" for w in sorted({w for ws in terms for w in ws}))
+        out = {}
+        for how, more in (("without", []), ("with", ["--glossary", glossary])):
+            lines, _ = self.transcribe(name, paths, "--language", "en", *more)
+            hyps = wer.read_json_lines(lines)
+            hit = total = 0
+            for key, ws in zip(refs, terms):
+                heard = wer.normalise(hyps.get(key, ""))
+                hit, total = hit + sum(set(wer.normalise(w)) <= set(heard) for w in ws), total + len(ws)
+            r = wer.score(refs, hyps)
+            print(f"names {how} a glossary: {hit} of {total} right, {hit / total:.1%}")
+            print(wer.show(f"names {how} a glossary", r), flush=True)
+            out[how] = {"recall": hit / total, "wer": r["wer"]}
+        return out
+
     def keep_refs(self, name, refs):
         with open(os.path.join(self.work, name + ".ref.tsv"), "w", encoding="utf8") as f:
             f.writelines(f"{k}\t{t}\n" for k, t in refs.items())
@@ -240,7 +271,7 @@ def main():
     ap.add_argument("--json", metavar="FILE", help="the figures, for other programs")
     a = ap.parse_args()
     sets = {**dict.fromkeys(("own", "heldout", "heldout-de", "noise", "rms", "human", "human-de"), "speech"), "sphinx": "sphinx",
-            **dict.fromkeys(("en-de", "en-fr", "en-es", "en-zh", "de-en", "flores-de", "flores-fr", "flores-es"), "translation")}
+            **dict.fromkeys(("en-de", "en-fr", "en-es", "en-zh", "de-en", "flores-de", "flores-fr", "flores-es"), "translation"), "names": "names"}
     for name in a.sets:
         if name not in sets:
             ap.error(f"no set '{name}'; known are {', '.join(sets)}")
