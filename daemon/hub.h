@@ -92,6 +92,7 @@ struct lvx_hub_spec {
 	const char *language;             /* that is spoken; NULL: the hub's default, or found out */
 	uint32_t delay_slots;             /* one of the model's delays; 0: the hub's default */
 	const char *prefix, *audio_track; /* or NULL */
+	bool prefix_is_terms;             /* favoured as a glossary's are */
 	struct lvx_glossary *glossary;    /* NULL: the hub's default */
 	int channel;                      /* -1: all */
 	enum lvx_source_pace pace;

@@ -59,6 +59,7 @@ static enum lvx_status open_stream(struct lvx_hub_stream *s, struct lvx_error *e
 		.language = s->spec.language,
 		.delay_slots = s->spec.delay_slots,
 		.prefix = s->spec.prefix,
+		.prefix_is_terms = s->spec.prefix_is_terms,
 		.glossary = s->spec.glossary,
 		.live = s->spec.live,
 		.units = s->units,

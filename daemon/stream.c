@@ -189,6 +189,7 @@ static enum lvx_status add_row(struct lvx_stream *s, const struct lvx_stream_par
 	uint32_t n_words = UINT32_MAX;
 	if (p->prefix)
 		lvx_text_printf(&prefix, "%s ", p->prefix);
+	size_t terms_at = p->prefix_is_terms ? 0 : prefix.len;
 	if (p->glossary)
 		lvx_text_printf(&prefix, "%s", lvx_glossary_words(p->glossary));
 	struct lvx_row_params row = {
@@ -198,7 +199,7 @@ static enum lvx_status add_row(struct lvx_stream *s, const struct lvx_stream_par
 		.delay_slots = p->delay_slots,
 		.prefix = prefix.data,
 		.n_prefix_words = &n_words,
-		.favour = p->glossary ? lvx_glossary_words(p->glossary) : NULL,
+		.favour = prefix.data ? prefix.data + terms_at : NULL,
 		.spelling = spelling,
 		.feed = feed,
 		.on_event = on_event,

@@ -22,6 +22,7 @@ struct lvx_stream_params {
 	const char *language;     /* that is spoken; NULL: the model finds out */
 	uint32_t delay_slots;     /* one of the model's delays; 0: its usual one */
 	const char *prefix;       /* NULL, or a title and names */
+	bool prefix_is_terms;     /* the captions favour its words as they do the glossary's */
 	struct lvx_glossary *glossary; /* after the prefix, and how words are spelled; or NULL */
 	bool live;                /* a push in real time: rather skip sound than fall behind */
 	int64_t ring_us;          /* 0: 30 s */

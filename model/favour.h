@@ -19,7 +19,7 @@ enum {
 struct lvx_favour;
 
 /*
- * words: UTF-8 with white space between them; each is favoured also before a comma, a full stop, a
+ * words: UTF-8 with white space between them; each, without the punctuation around it, is favoured also before a comma, a full stop, a
  * question mark and 's. *out is NULL where there is none that the tokenizer can take. *n_words (or NULL): how many are
  * favoured, at most LVX_FAVOUR_WORDS_MAX.
  */

@@ -323,7 +323,8 @@ static void on_binary(struct lvx_door *d, const uint8_t *data, size_t len, bool 
 	}
 	if (!lvx_door_started(d) && len > 0) {
 		struct lvx_door_wish wish = {.language = s->params.language,
-			.prefix = s->params.prefix[0] ? s->params.prefix : NULL};
+			.prefix = s->params.prefix[0] ? s->params.prefix : NULL,
+			.prefix_is_terms = true};
 		enum lvx_status st = lvx_deepgram_glossary(&wish.glossary, &s->params, &err);
 		if (st == LVX_OK)
 			st = lvx_door_start(d, &s->params.sound, &wish, &err);

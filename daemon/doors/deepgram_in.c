@@ -58,7 +58,7 @@ static enum lvx_status read_encoding(
 static enum lvx_status add_term(
 	struct lvx_deepgram_params *p, const char *name, const char *value, struct lvx_error *err)
 {
-	/* keywords=WORD:BOOST; there is nothing to boost with. */
+	/* keywords=WORD:BOOST; all are favoured alike. */
 	size_t n = strcmp(name, "keywords") == 0 ? strcspn(value, ":") : strlen(value);
 	size_t used = strlen(p->prefix);
 	if (used + n + 2 > LVX_PREFIX_MAX)

@@ -102,6 +102,7 @@ void lvx_door_count_error(struct lvx_door *d);
 /* As in struct lvx_hub_spec; what is NULL or 0 is left to the daemon. */
 struct lvx_door_wish {
 	const char *translate_to, *language, *prefix;
+	bool prefix_is_terms;
 	struct lvx_glossary *glossary; /* borrowed for the call */
 	uint32_t delay_slots;
 };

@@ -156,6 +156,7 @@ enum lvx_status lvx_door_start(struct lvx_door *d, const struct lvx_door_sound *
 		.language = wish->language,
 		.delay_slots = wish->delay_slots,
 		.prefix = wish->prefix,
+		.prefix_is_terms = wish->prefix_is_terms,
 		.glossary = wish->glossary,
 		.channel = -1,
 		.over_network = true,

@@ -258,7 +258,7 @@ static void on_binary(struct lvx_door *d, const uint8_t *data, size_t len, bool 
 			.channels = 1,
 		};
 		const char *prefix = s->config.prefix[0] ? s->config.prefix : NULL;
-		if (lvx_door_start(d, &sound, &(struct lvx_door_wish){.prefix = prefix}, &err) != LVX_OK) {
+		if (lvx_door_start(d, &sound, &(struct lvx_door_wish){.prefix = prefix, .prefix_is_terms = true}, &err) != LVX_OK) {
 			refuse_and_close(d, 1013, err.msg);
 			return;
 		}

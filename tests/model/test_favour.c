@@ -85,7 +85,7 @@ static void test_punctuation(void **state)
 {
 	(void)state;
 	static const char *const after[] = {"zz", "zz,", "zz.", "zz?", "zz's"};
-	struct lvx_favour *f = favour("zz", 1);
+	struct lvx_favour *f = favour("(zz), ...", 1);
 	for (size_t k = 0; k < sizeof(after) / sizeof(after[0]); k++) {
 		spell(after[k]);
 		for (size_t i = 0; i < n_spelled; i++) {
