@@ -52,6 +52,12 @@ struct lvx_runner_params {
 	uint64_t memory_max;    /* bytes of the device that it may take; 0: all that there are */
 	bool validation;        /* ask for the Vulkan validation layer */
 	bool gpu_kernels;       /* also where the device is a CPU: for tests of them */
+	/*
+	 * A batch of so many runs is taken in two parts: the host fills in the second while the
+	 * device computes the first. 0: as suits the device (a GPU: 1024; a CPU: never); with
+	 * `profile` never. Takes no memory of the device.
+	 */
+	uint32_t split_runs;
 	bool profile;           /* timestamps of every dispatch: lvx_runner_marks */
 	bool plain_products;    /* no cooperative matrices: to compare */
 	bool exact;             /* also on GPUs no result depends on the other rows of a batch: many
@@ -138,7 +144,7 @@ enum lvx_status lvx_runner_go_on(struct lvx_runner *runner, bool *done);
 
 /*
  * For parity tests: the logits [vocab] of one lane of run `run` of the last
- * step, and its activity logits. Slow.
+ * step (of one in two parts: of a run of the second). Slow.
  */
 enum lvx_status lvx_runner_read_logits(
 	struct lvx_runner *runner, uint32_t run, uint32_t lane, float *logits);

@@ -49,36 +49,42 @@ static bool run_ok(const struct lvx_runner *r, const struct lvx_run *run)
 	return false;
 }
 
-/* Sorts the runs by kind, keeping their order, and counts positions. */
-static enum lvx_status sort_runs(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs)
+enum lvx_status lvx_runner_check(struct lvx_runner *r, const struct lvx_place *place,
+	const struct lvx_run *runs, uint32_t n_runs)
 {
-	static const enum lvx_run_kind order[] = {LVX_RUN_SLOT, LVX_RUN_PICTURE, LVX_RUN_PREFIX};
 	uint64_t total = 0;
-	uint32_t at = 0;
 	if (n_runs == 0 || n_runs > r->n_rows)
 		return LVX_EINVAL;
-	memset(&r->shape, 0, sizeof(r->shape));
-	r->shape.place = (uint32_t)(r->at - r->places);
-	r->shape.end_layer = r->model->config.n_layers;
 	r->batch++;
 	for (uint32_t i = 0; i < n_runs; i++) {
 		if (!run_ok(r, &runs[i]) || r->seen[runs[i].row] == r->batch)
 			return LVX_EINVAL;
 		r->seen[runs[i].row] = r->batch;
 		total += runs[i].n;
-		uint32_t *counts[] = {[LVX_RUN_SLOT] = &r->shape.n_slots,
-			[LVX_RUN_PICTURE] = &r->shape.n_patches,
-			[LVX_RUN_PREFIX] = &r->shape.n_tokens};
-		*counts[runs[i].kind] += runs[i].n;
-		r->shape.n_long_runs += runs[i].kind != LVX_RUN_SLOT;
 	}
-	if (total > r->at->max_positions)
-		return LVX_ELIMIT;
+	return total > place->max_positions ? LVX_ELIMIT : LVX_OK;
+}
+
+/* Sorts the runs by kind, keeping their order, and counts positions. */
+static void sort_runs(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs)
+{
+	static const enum lvx_run_kind order[] = {LVX_RUN_SLOT, LVX_RUN_PICTURE, LVX_RUN_PREFIX};
+	struct lvx_shape *shape = &r->at->shape;
+	uint32_t at = 0;
+	memset(shape, 0, sizeof(*shape));
+	shape->place = (uint32_t)(r->at - r->places);
+	shape->end_layer = r->model->config.n_layers;
+	for (uint32_t i = 0; i < n_runs; i++) {
+		uint32_t *counts[] = {[LVX_RUN_SLOT] = &shape->n_slots,
+			[LVX_RUN_PICTURE] = &shape->n_patches,
+			[LVX_RUN_PREFIX] = &shape->n_tokens};
+		*counts[runs[i].kind] += runs[i].n;
+		shape->n_long_runs += runs[i].kind != LVX_RUN_SLOT;
+	}
 	for (uint32_t k = 0; k < 3; k++)
 		for (uint32_t i = 0; i < n_runs; i++)
 			if (runs[i].kind == order[k])
-				r->order[at++] = i;
-	return LVX_OK;
+				r->at->order[at++] = i;
 }
 
 static void add_vector(float *out, const float *v, uint32_t n)
@@ -213,12 +219,12 @@ static void fill_items(struct lvx_runner *r, const struct lvx_run *runs, struct 
 {
 	struct lvx_favoured *favoured = lvx_mapped(&r->at->upload, &r->at->v.favoured);
 	uint32_t n = 0;
-	for (uint32_t s = 0; s < r->shape.n_slots; s++)
+	for (uint32_t s = 0; s < r->at->shape.n_slots; s++)
 		for (uint32_t l = 0; l < LVX_LANES_MAX; l++)
-			r->items[r->order[s]][l] = pos[s].item[l] = UINT32_MAX;
+			r->at->items[r->at->order[s]][l] = pos[s].item[l] = UINT32_MAX;
 	for (uint32_t l = 0; l < r->model->config.n_lanes; l++)
-		for (uint32_t s = 0; s < r->shape.n_slots; s++) {
-			const struct lvx_run *run = &runs[r->order[s]];
+		for (uint32_t s = 0; s < r->at->shape.n_slots; s++) {
+			const struct lvx_run *run = &runs[r->at->order[s]];
 			if (!(run->want_lanes >> l & 1))
 				continue;
 			if (l == 0) {
@@ -226,22 +232,20 @@ static void fill_items(struct lvx_runner *r, const struct lvx_run *runs, struct 
 				for (uint32_t i = 0; i < run->n_favoured; i++)
 					favoured[n].token[i] = run->favoured[i];
 			}
-			r->items[r->order[s]][l] = pos[s].item[l] = n++;
-			r->shape.n_items[l]++;
+			r->at->items[r->at->order[s]][l] = pos[s].item[l] = n++;
+			r->at->shape.n_items[l]++;
 		}
 }
 
-enum lvx_status lvx_runner_fill(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs)
+void lvx_runner_fill(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs)
 {
 	static const uint32_t kinds[] = {
 		[LVX_RUN_SLOT] = 0, [LVX_RUN_PICTURE] = 1, [LVX_RUN_PREFIX] = 2};
-	enum lvx_status st = sort_runs(r, runs, n_runs);
-	if (st != LVX_OK)
-		return st;
+	sort_runs(r, runs, n_runs);
 	struct lvx_pos *pos = lvx_mapped(&r->at->upload, &r->at->v.pos);
 	uint32_t first = 0, done[3] = {0};
 	for (uint32_t i = 0; i < n_runs; i++) {
-		const struct lvx_run *run = &runs[r->order[i]];
+		const struct lvx_run *run = &runs[r->at->order[i]];
 		r->next[run->row] = r->rows[run->row];
 		fill_run(r, run, i, first);
 		fill_keys(r, run, pos + first);
@@ -259,5 +263,4 @@ enum lvx_status lvx_runner_fill(struct lvx_runner *r, const struct lvx_run *runs
 		done[run->kind] += run->n;
 	}
 	fill_items(r, runs, pos);
-	return LVX_OK;
 }

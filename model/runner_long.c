@@ -52,8 +52,8 @@ enum lvx_status lvx_runner_begin(struct lvx_runner *r, const struct lvx_run *run
 	}
 	if (total > r->places[LVX_PLACE_LONG].max_positions)
 		return LVX_ELIMIT;
-	r->at = &r->places[LVX_PLACE_LONG];
-	enum lvx_status st = r->lost ? LVX_OK : lvx_runner_fill(r, runs, n_runs);
+	enum lvx_status st =
+		r->lost ? LVX_OK : lvx_runner_check(r, &r->places[LVX_PLACE_LONG], runs, n_runs);
 	if (st != LVX_OK)
 		return st;
 	a->n = n_runs;
@@ -108,28 +108,26 @@ static enum lvx_status try_piece(struct lvx_runner *r)
 	r->at = &r->places[LVX_PLACE_LONG];
 	if (a->layer == 0) {
 		leave_out_dropped(a);
-		enum lvx_status st = a->n ? lvx_runner_fill(r, a->runs, a->n) : LVX_OK;
+		enum lvx_status st = a->n ? lvx_runner_check(r, r->at, a->runs, a->n) : LVX_OK;
 		if (st != LVX_OK || a->n == 0)
 			return st;
-		a->shape = r->shape;
+		lvx_runner_fill(r, a->runs, a->n);
+		a->shape = r->at->shape;
 	}
 	uint32_t end = a->layer + r->piece_layers, all = a->shape.end_layer;
-	r->shape = a->shape;
-	r->shape.layer = a->layer;
-	r->shape.end_layer = end < all ? end : all;
+	r->at->shape = a->shape;
+	r->at->shape.layer = a->layer;
+	r->at->shape.end_layer = end < all ? end : all;
 	r->step++;
 	enum lvx_status st = lvx_runner_command(r, &cmd);
 	if (st != LVX_OK)
 		return st;
 	int64_t submit = lvx_now_us();
-	VkResult result = lvx_vk_run(r->vk, cmd);
-	if (result != VK_SUCCESS) {
-		lvx_log_error("%s: %s", r->info.name, lvx_vk_result_name(result));
-		r->lost = true;
-		return LVX_EDEVICE;
-	}
+	st = lvx_runner_result(r, lvx_vk_run(r->vk, cmd));
+	if (st != LVX_OK)
+		return st;
 	lvx_runner_tell_marks(r, submit);
-	a->layer = r->shape.end_layer;
+	a->layer = r->at->shape.end_layer;
 	r->stats.steps++;
 	return LVX_OK;
 }

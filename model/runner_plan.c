@@ -34,7 +34,7 @@ struct wanted {
 	VkDeviceSize floats; /* 4 bytes each */
 };
 
-/* One buffer for all the views of a list. */
+/* One buffer for all the views of a list; where there is one already, it has room for the same list. */
 static enum lvx_status carve(struct lvx_runner *r, struct lvx_vk_buffer *buffer,
 	const struct wanted *list, size_t n, enum lvx_vk_memory kind, const char *what,
 	struct lvx_error *err)
@@ -51,7 +51,9 @@ static enum lvx_status carve(struct lvx_runner *r, struct lvx_vk_buffer *buffer,
 		*list[i].view = (struct lvx_view){.offset = at, .size = size};
 		at = (at + size + ALIGN - 1) / ALIGN * ALIGN;
 	}
-	enum lvx_status st = lvx_vk_buffer_create(r->vk, buffer, at, kind, what, err);
+	enum lvx_status st = LVX_OK;
+	if (!buffer->buffer)
+		st = lvx_vk_buffer_create(r->vk, buffer, at, kind, what, err);
 	for (size_t i = 0; i < n && st == LVX_OK; i++)
 		list[i].view->buffer = buffer->buffer;
 	return st;
@@ -60,7 +62,7 @@ static enum lvx_status carve(struct lvx_runner *r, struct lvx_vk_buffer *buffer,
 /* Where long runs are taken in pieces there are none. */
 static VkDeviceSize slots_at(const struct lvx_runner *r)
 {
-	return r->at == &r->places[LVX_PLACE_STEP] ? r->n_rows : 0;
+	return r->at == &r->places[LVX_PLACE_LONG] ? 0 : r->n_rows;
 }
 
 static enum lvx_status upload_buffers(struct lvx_runner *r, struct lvx_error *err)
@@ -158,6 +160,12 @@ enum lvx_status lvx_runner_buffers(struct lvx_runner *r, struct lvx_error *err)
 	enum lvx_status st = LVX_OK;
 	for (uint32_t i = 0; i < LVX_PLACES && st == LVX_OK; i++) {
 		r->at = &r->places[i];
+		if (!r->at->max_positions)
+			continue;
+		if (i == LVX_PLACE_SECOND) {
+			r->at->scratch = r->places[LVX_PLACE_STEP].scratch;
+			r->at->inputs = r->places[LVX_PLACE_STEP].inputs;
+		}
 		st = upload_buffers(r, err);
 		if (st == LVX_OK)
 			st = scratch_buffers(r, err);
@@ -460,7 +468,8 @@ enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err)
 	enum lvx_status st = LVX_OK;
 	for (uint32_t i = 0; i < LVX_PLACES && st == LVX_OK; i++) {
 		r->at = &r->places[i];
-		st = sets_at(r, err);
+		if (r->at->max_positions)
+			st = sets_at(r, err);
 	}
 	return st;
 }

@@ -110,14 +110,16 @@ struct lvx_layer_sets {
 };
 
 /*
- * Where a batch is computed: its inputs, activations and results. Long runs that are taken in
- * pieces have a place of their own, where they stay while slots are run.
+ * Where a batch is computed: its inputs, activations and results. Of a large one on a GPU the
+ * second part has a place that differs in what the host writes and reads, so that it fills one
+ * while the device reads the other. Long runs that are taken in pieces have a place
+ * of their own, where they stay while slots are run.
  */
-enum { LVX_PLACE_STEP, LVX_PLACE_LONG, LVX_PLACES };
+enum { LVX_PLACE_STEP, LVX_PLACE_SECOND, LVX_PLACE_LONG, LVX_PLACES };
 
 struct lvx_place {
-	uint32_t max_positions;
-	struct lvx_vk_buffer scratch, upload, readback;
+	uint32_t max_positions; /* 0: there is no such place */
+	struct lvx_vk_buffer scratch, upload, readback; /* SECOND: scratch and inputs are STEP's */
 	struct lvx_vk_buffer inputs; /* what upload is copied to, where the host shares no memory */
 	struct {
 		struct lvx_view pos, runs, rope, cond, mel, lane_tokens, patches, tokens, favoured;
@@ -133,6 +135,12 @@ struct lvx_place {
 	struct {
 		VkDescriptorSet audio, lanes_in, image, embed, final, lanes_out, vocab, argmax;
 	} s;
+	/* the batch that is in it */
+	struct lvx_shape shape;
+	uint32_t *order;                  /* [max runs] its runs, slots first */
+	uint32_t (*items)[LVX_LANES_MAX]; /* of run i: head item or ~0 */
+	uint64_t ticket;
+	int64_t submit_us;
 };
 
 /* Long runs on their way. */
@@ -163,6 +171,7 @@ struct lvx_runner {
 	uint32_t key_cap;       /* keys of a row */
 	uint32_t n_patches;     /* of a picture */
 	uint32_t nm;            /* floats of a modality memory */
+	uint32_t split;         /* of params.split_runs, resolved */
 	uint32_t group;         /* invocations of a work group that takes a position */
 	bool exact;             /* of the params */
 	bool half_cache;        /* keys and values are f16 */
@@ -196,10 +205,8 @@ struct lvx_runner {
 	struct lvx_row *next;               /* as they will be if the step succeeds */
 	uint64_t *seen;                     /* the batch that last had a run of the row */
 	uint64_t batch;
-	uint32_t *order;                    /* [max runs] the batch's runs, slots first */
-	uint32_t (*items)[LVX_LANES_MAX];   /* of run i: head item or ~0 */
 	double *rope_freq;                           /* [rotary_dim / 2] */
-	struct lvx_shape shape;
+	uint32_t last_place, last_from; /* of the last step's last part; its first run */
 	bool lost;
 	uint64_t step;
 };
@@ -234,10 +241,13 @@ enum lvx_status lvx_runner_pack(struct lvx_runner *r, struct lvx_error *err);
 enum lvx_status lvx_runner_buffers(struct lvx_runner *r, struct lvx_error *err);
 enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err);
 enum lvx_status lvx_runner_sets(struct lvx_runner *r, struct lvx_error *err);
-/* runner_record.c: the command buffer of r->shape, recorded or re-used. */
+/* runner_record.c: the command buffer of r->at->shape, recorded or re-used. */
 enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out);
-/* runner_batch.c: checks the runs, fills the upload buffer, r->shape and r->next. */
-enum lvx_status lvx_runner_fill(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs);
+/* runner_batch.c: whether it may be run there. */
+enum lvx_status lvx_runner_check(struct lvx_runner *r, const struct lvx_place *place,
+	const struct lvx_run *runs, uint32_t n_runs);
+/* Fills r->at and r->next with a batch, or a part of one, that was checked. */
+void lvx_runner_fill(struct lvx_runner *r, const struct lvx_run *runs, uint32_t n_runs);
 
 /* runner.c */
 enum lvx_status lvx_runner_build(struct lvx_runner *r, struct lvx_error *err);
@@ -246,6 +256,8 @@ void lvx_runner_unbuild(struct lvx_runner *r); /* of a zeroed one too */
 enum lvx_status lvx_runner_try_step(struct lvx_runner *r, const struct lvx_run *runs,
 	uint32_t n_runs, struct lvx_output *out);
 
+/* LVX_EDEVICE, said and noted, unless it is a success. */
+enum lvx_status lvx_runner_result(struct lvx_runner *r, VkResult result);
 /* A submission that began then is done: for who wants its marks. */
 void lvx_runner_tell_marks(struct lvx_runner *r, int64_t begin_us);
 

@@ -371,8 +371,16 @@ static VkResult record(struct lvx_runner *r, struct lvx_recorded *rec, const str
 	rec->n_marks = 0;
 	if (r->queries)
 		vkCmdResetQueryPool(cmd, r->queries, 0, LVX_MARKS_MAX);
-	/* The step before may still be in the caches. */
-	barrier(&c);
+	/* What comes before may still be on its way, or in the caches; its inputs are overwritten. */
+	VkMemoryBarrier before = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+		.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+		.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
+				 VK_ACCESS_INDIRECT_COMMAND_READ_BIT};
+	vkCmdPipelineBarrier(cmd,
+		VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT,
+		VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT |
+			VK_PIPELINE_STAGE_TRANSFER_BIT,
+		0, 1, &before, 0, NULL, 0, NULL);
 	mark(&c, "begin");
 	if (!r->vk->is_cpu && shape->layer == 0) {
 		copy_inputs(&c, shape, n);
@@ -400,7 +408,7 @@ enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out)
 	struct lvx_recorded *pick = &r->recorded[0];
 	for (uint32_t i = 0; i < LVX_SHAPES; i++) {
 		struct lvx_recorded *rec = &r->recorded[i];
-		if (rec->used && memcmp(&rec->shape, &r->shape, sizeof(r->shape)) == 0) {
+		if (rec->used && memcmp(&rec->shape, &r->at->shape, sizeof(r->at->shape)) == 0) {
 			rec->used = r->step;
 			r->last = rec;
 			*out = rec->cmd;
@@ -425,10 +433,10 @@ enum lvx_status lvx_runner_command(struct lvx_runner *r, VkCommandBuffer *out)
 	}
 	pick->used = 0;
 	if (result == VK_SUCCESS)
-		result = record(r, pick, &r->shape);
+		result = record(r, pick, &r->at->shape);
 	if (result != VK_SUCCESS)
 		return lvx_vk_status(result);
-	pick->shape = r->shape;
+	pick->shape = r->at->shape;
 	pick->used = r->step;
 	r->last = pick;
 	*out = pick->cmd;

@@ -303,6 +303,7 @@ void lvx_vk_features(struct lvx_vk_features *out, bool coop)
 		 * kernels have must be allowed too. */
 		.v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
 			.pNext = coop ? &out->coop : NULL,
+			.timelineSemaphore = VK_TRUE, /* every device of 1.2 has it */
 			.shaderFloat16 = coop,
 			.vulkanMemoryModel = coop,
 			.vulkanMemoryModelDeviceScope = coop}};
@@ -357,14 +358,18 @@ static enum lvx_status create_layouts(struct lvx_vk *vk, struct lvx_error *err)
 	VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
 		.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
 		.queueFamilyIndex = vk->family};
-	VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+	VkSemaphoreTypeCreateInfo timeline = {
+		.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+		.semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+	VkSemaphoreCreateInfo done = {
+		.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &timeline};
 	VkResult r = vkCreateDescriptorSetLayout(vk->device, &set, NULL, &vk->set_layout);
 	if (r == VK_SUCCESS)
 		r = vkCreatePipelineLayout(vk->device, &layout, NULL, &vk->layout);
 	if (r == VK_SUCCESS)
 		r = vkCreateCommandPool(vk->device, &pool, NULL, &vk->pool);
 	if (r == VK_SUCCESS)
-		r = vkCreateFence(vk->device, &fence, NULL, &vk->fence);
+		r = vkCreateSemaphore(vk->device, &done, NULL, &vk->done);
 	if (r != VK_SUCCESS)
 		return lvx_fail(
 			err, lvx_vk_status(r), "%s: %s", vk->info.name, lvx_vk_result_name(r));
@@ -425,7 +430,7 @@ void lvx_vk_destroy(struct lvx_vk *vk)
 		vkDeviceWaitIdle(vk->device);
 		lvx_vk_cache_save(vk);
 		lvx_vk_buffer_destroy(vk, &vk->staging);
-		vkDestroyFence(vk->device, vk->fence, NULL);
+		vkDestroySemaphore(vk->device, vk->done, NULL);
 		vkDestroyPipelineCache(vk->device, vk->cache, NULL);
 		vkDestroyCommandPool(vk->device, vk->pool, NULL);
 		vkDestroyPipelineLayout(vk->device, vk->layout, NULL);
@@ -444,21 +449,43 @@ void lvx_vk_destroy(struct lvx_vk *vk)
 	free(vk);
 }
 
-VkResult lvx_vk_run(struct lvx_vk *vk, VkCommandBuffer cmd)
+VkResult lvx_vk_submit(struct lvx_vk *vk, VkCommandBuffer cmd, uint64_t *ticket)
 {
+	*ticket = vk->n_submitted + 1;
+	VkTimelineSemaphoreSubmitInfo values = {
+		.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+		.signalSemaphoreValueCount = 1,
+		.pSignalSemaphoreValues = ticket};
 	VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+		.pNext = &values,
 		.commandBufferCount = 1,
-		.pCommandBuffers = &cmd};
+		.pCommandBuffers = &cmd,
+		.signalSemaphoreCount = 1,
+		.pSignalSemaphores = &vk->done};
 	enum lvx_loss loss = vk->lose ? vk->lose(vk->lose_user) : LVX_LOSS_NONE;
 	if (loss == LVX_LOSS_BEFORE)
 		return VK_ERROR_DEVICE_LOST;
-	VkResult r = vkQueueSubmit(vk->queue, 1, &info, vk->fence);
-	if (r == VK_SUCCESS)
-		r = vkWaitForFences(
-			vk->device, 1, &vk->fence, VK_TRUE, RUN_TIMEOUT_S * 1000000000ull);
-	if (r == VK_SUCCESS)
-		r = vkResetFences(vk->device, 1, &vk->fence);
-	return loss == LVX_LOSS_AFTER ? VK_ERROR_DEVICE_LOST : r;
+	VkResult r = vkQueueSubmit(vk->queue, 1, &info, VK_NULL_HANDLE);
+	vk->n_submitted += r == VK_SUCCESS;
+	vk->lost_after |= loss == LVX_LOSS_AFTER;
+	return r;
+}
+
+VkResult lvx_vk_wait(struct lvx_vk *vk, uint64_t ticket)
+{
+	VkSemaphoreWaitInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+		.semaphoreCount = 1,
+		.pSemaphores = &vk->done,
+		.pValues = &ticket};
+	VkResult r = vkWaitSemaphores(vk->device, &info, RUN_TIMEOUT_S * 1000000000ull);
+	return vk->lost_after ? VK_ERROR_DEVICE_LOST : r;
+}
+
+VkResult lvx_vk_run(struct lvx_vk *vk, VkCommandBuffer cmd)
+{
+	uint64_t ticket;
+	VkResult r = lvx_vk_submit(vk, cmd, &ticket);
+	return r == VK_SUCCESS ? lvx_vk_wait(vk, ticket) : r;
 }
 
 enum lvx_status lvx_vk_pipeline(struct lvx_vk *vk, VkPipeline *out, const uint32_t *code,

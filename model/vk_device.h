@@ -47,10 +47,12 @@ struct lvx_vk {
 	VkDescriptorSetLayout set_layout;
 	VkPipelineLayout layout;
 	VkCommandPool pool;
-	VkFence fence;
+	VkSemaphore done;     /* a timeline: submissions that are done */
+	uint64_t n_submitted;
 	struct lvx_device_info info;
 	enum lvx_loss (*lose)(void *user); /* of the runner's parameters */
 	void *lose_user;
+	bool lost_after; /* tests: it is lost once it has done what it has */
 	bool is_cpu;
 	bool coop; /* cooperative matrices of f16, 16 x 16 x 16, in subgroups of 32 */
 	uint64_t bytes;             /* allocated on the device */
@@ -90,7 +92,10 @@ enum lvx_status lvx_vk_write(struct lvx_vk *vk, const struct lvx_vk_piece *piece
 	struct lvx_error *err);
 enum lvx_status lvx_vk_zero(struct lvx_vk *vk, struct lvx_vk_buffer *buffer, struct lvx_error *err);
 
-/* Submits, and waits until it is done. */
+/* Submissions are done one after another; a ticket waits for one of them and all before. */
+VkResult lvx_vk_submit(struct lvx_vk *vk, VkCommandBuffer cmd, uint64_t *ticket);
+VkResult lvx_vk_wait(struct lvx_vk *vk, uint64_t ticket);
+/* Both. */
 VkResult lvx_vk_run(struct lvx_vk *vk, VkCommandBuffer cmd);
 
 /* spec: values of constants 0, 1, ... */

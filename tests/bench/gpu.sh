@@ -5,8 +5,11 @@
 #
 #   tests/bench/gpu.sh pack FOLDER [PCM]   here, from ./build; PCM: s16le mono 16 kHz speech
 #   FOLDER/gpu.sh run OUT [SECONDS] [PART...]
-#       there, in a checkout of the source; the report is OUT/report.txt. It stops starting
-#       things after SECONDS (150). Parts: tests validation nano 1b lite m3 two ceilings
+#       there, in a checkout of the source; the report is OUT/report.txt, written as it goes. It stops
+#       starting things after SECONDS (500), and each part has a time of its own, most important
+#       ones first. Two calls give the table of docs/PERFORMANCE.md:
+#       "streams": 1b nano parity whole torch; "rest": lite two kernels loss validation profile
+#       Further: m3 plain
 set -u
 
 pack() {
@@ -46,10 +49,11 @@ part() {
 }
 
 run() {
-	folder=$(cd "$(dirname "$0")" && pwd) out=$1 seconds=${2:-150}
+	folder=$(cd "$(dirname "$0")" && pwd) out=$1 seconds=${2:-500}
 	shift
 	[ $# -gt 0 ] && shift
-	parts=" ${*:-tests nano 1b lite validation ceilings} "
+	parts=" ${*:-streams} "
+	parts=$(echo "$parts" | sed 's/ streams / 1b nano parity whole torch /; s/ rest / lite two kernels loss validation profile /')
 	mkdir -p "$out"
 	report=$out/report.txt deadline=$(($(date +%s) + seconds)) bench=$folder/bin/lumivox-bench
 	source=$(cat "$folder/source")
@@ -72,36 +76,45 @@ run() {
 	nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >>"$report" 2>&1
 	for p in $parts; do
 		case $p in
-		tests)
-			part parity 25 "$folder/bin/test_parity"
-			part kernels 40 "$folder/bin/test_kernels"
-			part runner 25 "$folder/bin/test_runner"
-			part loss 60 "$folder/bin/test_loss"
+		# held for 60 s, and their tick times, batch 1 and ceilings
+		1b) part 1b 170 "$bench" --shape 1b --rows 1600 $speech ;;
+		nano) part nano 170 "$bench" $model --rows 8192 --pictures $speech ;;
+		# one part a batch against two, at one number of streams
+		whole)
+			for split in 1000000 1024; do
+				part "nano split $split" 35 "$bench" $model --rows 3000 --streams 3000 \
+					--seconds 8 --split $split --no-ceilings --no-batches $speech
+			done
 			;;
-		validation) part validation 30 env LVX_VALIDATION=1 "$folder/bin/test_kernels" ;;
-		nano)
-			part nano 45 "$bench" $model --rows 8192 --pictures $speech --profile \
-				--seconds 8 --trace "$out/nano.json"
-			;;
-		nano-plain)
-			part nano-plain 20 "$bench" $model --rows 1024 --plain --no-held \
-				--no-ceilings $speech
-			part nano-exact 20 "$bench" $model --rows 1024 --exact --no-held \
-				--no-ceilings $speech
-			;;
-		1b)
-			part 1b 45 "$bench" --shape 1b --rows 1100 $speech --profile --seconds 8 --trace "$out/1b.json"
-			;;
-		lite)
-			part m3-lite 60 "$bench" --shape m3-lite --rows 8 --pictures $speech --profile --no-held \
-				--trace "$out/m3-lite.json"
-			;;
-		m3) part m3 40 "$bench" --shape m3 --rows 4 $speech --profile --no-held --no-ceilings ;;
+		lite) part m3-lite 200 "$bench" --shape m3-lite --rows 8 --pictures $speech --no-held ;;
 		two)
-			part two 60 "$bench" $model --device 0,1 --rows 8192 --pictures $speech \
-				--no-ceilings --no-batches --seconds 10
+			part two 140 "$bench" $model --device 0,1 --rows 8192 --pictures $speech \
+				--no-ceilings --no-batches
 			;;
-		ceilings)
+		parity) part parity 40 "$folder/bin/test_parity" ;;
+		kernels)
+			part kernels 60 "$folder/bin/test_kernels"
+			part runner 30 "$folder/bin/test_runner"
+			;;
+		loss) part loss 60 "$folder/bin/test_loss" ;;
+		validation)
+			part validation 60 env LVX_VALIDATION=1 "$folder/bin/test_kernels"
+			part "validation of a lost device" 60 env LVX_VALIDATION=1 "$folder/bin/test_loss"
+			;;
+		profile)
+			part "1b profile" 40 "$bench" --shape 1b --rows 800 --no-ceilings --no-batches --no-held \
+				--profile --trace "$out/1b.json"
+			part "nano profile" 30 "$bench" $model --rows 4096 --pictures --no-ceilings --no-batches \
+				--no-held --profile --trace "$out/nano.json"
+			part "m3-lite profile" 90 "$bench" --shape m3-lite --rows 8 --no-ceilings --no-batches \
+				--no-held --profile --trace "$out/m3-lite.json"
+			;;
+		m3) part m3 60 "$bench" --shape m3 --rows 4 $speech --profile --no-held --no-ceilings ;;
+		plain)
+			part "nano plain" 20 "$bench" $model --rows 1024 --plain --no-held --no-ceilings $speech
+			part "nano exact" 20 "$bench" $model --rows 1024 --exact --no-held --no-ceilings $speech
+			;;
+		torch)
 			part torch 40 python3 -c '
 import time, torch
 a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
@@ -124,5 +137,5 @@ print("torch: bf16 8192^3 %.0f TFLOP/s, copy %.0f GB/s" % (2 * 8192**3 / best(la
 case ${1:-} in
 pack) shift && pack "$@" ;;
 run) shift && run "$@" ;;
-*) sed -n '2,12p' "$0" && exit 2 ;;
+*) sed -n '2,14p' "$0" && exit 2 ;;
 esac

@@ -366,7 +366,8 @@ uint64_t lvx_load_stream_bytes(const struct lvx_load *l)
 	const struct lvx_runner *r = l->runner;
 	uint64_t all = r->memory.size;
 	for (uint32_t i = 0; i < LVX_PLACES; i++)
-		all += r->places[i].scratch.size + r->places[i].inputs.size;
+		if (i != LVX_PLACE_SECOND) /* has the first one's */
+			all += r->places[i].scratch.size + r->places[i].inputs.size;
 	for (uint32_t i = 0; i < 2 * l->p.model->config.n_layers; i++)
 		all += r->kv_layers[i].size;
 	return all / l->n_rows;

@@ -94,6 +94,7 @@ static struct lvx_runner *open_runner(struct losses *losses, bool gpu_kernels)
 		.n_rows = ROWS,
 		.exact = true,
 		.gpu_kernels = gpu_kernels,
+		.split_runs = gpu_kernels ? 2 : 0, /* so that it is lost between two parts, too */
 		.validation = getenv("LVX_VALIDATION") != NULL,
 		.keep_steps = KEEP,
 		.lose = lose,
@@ -212,7 +213,7 @@ static void test_lost_at_random(void **state)
 static void test_lost_with_kernels_for_gpus(void **state)
 {
 	(void)state;
-	check(true, 60);
+	check(true, 150); /* two parts and copies: opening it anew takes more submissions */
 }
 
 static void test_for_long(void **state)

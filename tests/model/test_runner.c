@@ -474,7 +474,7 @@ static void test_validation_layer(void **state)
 {
 	(void)state;
 	struct lvx_runner_params params = {
-		.device = getenv("LVX_DEVICE"), .n_rows = 20, .validation = true};
+		.device = getenv("LVX_DEVICE"), .n_rows = 20, .split_runs = 2, .validation = true};
 	struct lvx_runner *r = NULL;
 	struct lvx_error err;
 	if (lvx_runner_create(&r, model, &params, &err) != LVX_OK) {
@@ -491,8 +491,12 @@ static void test_validation_layer(void **state)
 				runs[k].row = 3 * c + k;
 			assert_int_equal(lvx_runner_step(r, runs, i % 2 ? 1 : 2, out), LVX_OK);
 			float logits[VOCAB_MAX];
-			if (runs[0].want_lanes & 1)
-				assert_int_equal(lvx_runner_read_logits(r, 0, 0, logits), LVX_OK);
+			if (runs[0].want_lanes & 1) {
+				bool split = i % 2 == 0;
+				assert_int_equal(lvx_runner_read_logits(r, split, 0, logits), LVX_OK);
+				if (split)
+					assert_int_equal(lvx_runner_read_logits(r, 0, 0, logits), LVX_EINVAL);
+			}
 			if (i % 2)
 				assert_int_equal(lvx_runner_step(r, runs + 1, 1, out), LVX_OK);
 		}

@@ -2,7 +2,7 @@
 /*
  * Thirty streams of the bundled clip with the shipped model on whatever device
  * there is: each joins at some tick, some leave before their end, and each says
- * exactly what it says alone.
+ * exactly what it says alone; also where the runner takes its batches in two parts.
  */
 #include "base/clock.h"
 #include "pipeline/extractor.h"
@@ -83,15 +83,25 @@ static void hear_clip(void)
 	assert_true(clip_slots > 2 * PIECE_MAX);
 }
 
+static void open_runner(uint32_t split_runs)
+{
+	struct lvx_error err;
+	struct lvx_runner_params params = {.device = getenv("LVX_DEVICE"),
+		.n_rows = ROWS,
+		.split_runs = split_runs,
+		.exact = true};
+	lvx_runner_destroy(runner);
+	if (lvx_runner_create(&runner, model, &params, &err) != LVX_OK)
+		fail_msg("%s", err.msg);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
 	struct lvx_error err;
-	struct lvx_runner_params params = {
-		.device = getenv("LVX_DEVICE"), .n_rows = ROWS, .exact = true};
-	if (lvx_model_load(&model, LVX_WEIGHTS, &err) != LVX_OK ||
-		lvx_runner_create(&runner, model, &params, &err) != LVX_OK)
+	if (lvx_model_load(&model, LVX_WEIGHTS, &err) != LVX_OK)
 		fail_msg("%s", err.msg);
+	open_runner(0);
 	hear_clip();
 	return 0;
 }
@@ -107,7 +117,7 @@ static int tear_down(void **state)
 }
 
 struct plan {
-	struct stream alone, among;
+	struct stream alone, among, in_parts;
 	uint32_t join, leave_at; /* ticks; inputs heard: then it leaves, 0: it stays */
 };
 
@@ -139,29 +149,38 @@ static void run_alone(struct plan *p)
 	lvx_scheduler_destroy(s);
 }
 
-static void run_among(struct plan *plans)
+static void run_among(struct plan *plans, bool in_parts)
 {
 	struct lvx_scheduler *s = open_scheduler();
 	uint32_t n_done, n_in = 0, n_ended = 0, most = 0;
 	for (uint32_t t = 0; n_ended < STREAMS; t++) {
-		for (uint32_t i = 0; i < STREAMS; i++)
-			if (!plans[i].among.in && !plans[i].among.ended && plans[i].join <= t &&
-				n_in < ROWS) {
-				stream_join(&plans[i].among, s);
+		for (uint32_t i = 0; i < STREAMS; i++) {
+			struct stream *stream = in_parts ? &plans[i].in_parts : &plans[i].among;
+			if (!stream->in && !stream->ended && plans[i].join <= t && n_in < ROWS) {
+				stream_join(stream, s);
 				n_in++;
 			}
+		}
 		most = n_in > most ? n_in : most;
 		assert_int_equal(lvx_scheduler_tick(s, &n_done), LVX_OK);
 		n_ended = n_in = 0;
 		for (uint32_t i = 0; i < STREAMS; i++) {
-			leave_if_due(s, &plans[i].among, plans[i].leave_at);
-			n_ended += plans[i].among.ended;
-			n_in += plans[i].among.in;
+			struct stream *stream = in_parts ? &plans[i].in_parts : &plans[i].among;
+			leave_if_due(s, stream, plans[i].leave_at);
+			n_ended += stream->ended;
+			n_in += stream->in;
 		}
 	}
 	print_message("# at most %u at once\n", most);
 	assert_true(most > ROWS / 2);
 	lvx_scheduler_destroy(s);
+}
+
+static void same(uint32_t i, const struct stream *alone, const struct stream *among, const char *how)
+{
+	if (alone->len != among->len || memcmp(alone->said, among->said, alone->len) != 0)
+		fail_msg("stream %u says alone\n%.*sand among others%s\n%.*s", i, (int)alone->len,
+			alone->said, how, (int)among->len, among->said);
 }
 
 static void test_join_and_leave(void **state)
@@ -181,20 +200,22 @@ static void test_join_and_leave(void **state)
 			.n = n};
 		p->join = pick(0, JOIN_WITHIN);
 		p->leave_at = pick(0, 3) ? 0 : n - pick(1, 5);
-		p->alone = p->among;
+		p->alone = p->in_parts = p->among;
 		run_alone(p);
 		words += p->alone.words;
 	}
 	print_message("# %u words\n", words);
 	assert_true(words > STREAMS);
-	run_among(plans);
+	run_among(plans, false);
+	open_runner(2);
+	run_among(plans, true);
 	for (uint32_t i = 0; i < STREAMS; i++) {
-		struct stream *a = &plans[i].alone, *b = &plans[i].among;
-		if (a->len != b->len || memcmp(a->said, b->said, a->len) != 0)
-			fail_msg("stream %u says alone\n%.*sand among others\n%.*s", i, (int)a->len,
-				a->said, (int)b->len, b->said);
-		stream_free(a);
-		stream_free(b);
+		struct plan *p = &plans[i];
+		same(i, &p->alone, &p->among, "");
+		same(i, &p->alone, &p->in_parts, ", in parts,");
+		stream_free(&p->alone);
+		stream_free(&p->among);
+		stream_free(&p->in_parts);
 	}
 }
 
