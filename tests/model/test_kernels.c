@@ -229,7 +229,8 @@ static void check(const struct kernels *k)
 		enum lvx_dtype matrices, units;
 		uint32_t rows;
 	} list[] = {{LVX_DTYPE_I8, LVX_DTYPE_U8, ROWS_MAX}, {LVX_DTYPE_F16, LVX_DTYPE_I8, 11},
-		{LVX_DTYPE_U8, LVX_DTYPE_F16, 1}};
+		{LVX_DTYPE_U8, LVX_DTYPE_F16, 1}, {LVX_DTYPE_F32, LVX_DTYPE_F16, 23},
+		{LVX_DTYPE_F16, LVX_DTYPE_F32, 5}};
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
 		state = (seed ? (uint32_t)strtoul(seed, NULL, 10) : 1) * 2654435761u + (uint32_t)i + 1;
 		struct lvx_shape s = random_shape(list[i].matrices, list[i].units, !k->exact);
