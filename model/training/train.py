@@ -96,7 +96,7 @@ class Batches:
     earlier ones are handed out again (at most `kept` of them are kept; what is heard over them differs)."""
     def __init__(self, source, pin, kept=24):
         self.new = self.again = 0
-        self.q, old = queue.Queue(4), []
+        self.q, old = queue.Queue(4 if pin else 1), []
 
         def work():
             while True:
@@ -255,7 +255,8 @@ def main():
                                1000 * a.seed + int(time.time()) % 1000 * 100 + 50 * peers.rank, a.shard)
     c = m3.config(a.size, a.router, **({"vocab_size": 6144} if a.size == "tiny" else {}))
     ctx = multiprocessing.get_context("fork")            # before the device is touched
-    sources = {"plain": ctx.Queue(16), "rich": ctx.Queue(8)}
+    fast = dev == "cuda"                                 # where steps take seconds, windows must not wait for long: their sound goes
+    sources = {"plain": ctx.Queue(16 if fast else 2), "rich": ctx.Queue(8 if fast else 1)}
     for i in range(a.builders):
         rich = i % 3 == 2 or a.builders == 1 + i
         jobs.append(ctx.Process(target=builder, daemon=True, args=(sources["rich" if rich else "plain"], a, c, rich,
