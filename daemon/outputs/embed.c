@@ -120,6 +120,10 @@ static double fields_a_second(double fps)
 static unsigned count_fields(struct lvx_embed *e, double fps, int64_t step_us, int64_t usual_us)
 {
 	double fields = fields_a_second(fps) / fps;
+	/* The first: how far it is to the next is not known. If these are the fields of frames, each
+	 * then has the pair of its own. */
+	if (usual_us == 0)
+		fields = 1;
 	if (step_us > 0 && llabs(step_us - usual_us) > usual_us / 3)
 		fields = fields_a_second(fps) * (double)step_us / 1e6;
 	e->due = fmin(e->due + fields, LVX_A53_PAIRS_MAX);

@@ -20,6 +20,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "daemon"))
 import harness
 from harness import PATIENCE, Daemon, folder
+import paff
+import ts_read
 from media import Popen, ffmpeg, free_port, hashes, probe, programme, wait, wait_log, wait_size
 
 CC_DUMP = sys.argv.pop(2)
@@ -84,10 +86,10 @@ class Receiver:
         return Captions(out)
 
 
-def convert(exe, source, *args):
+def convert(exe, source, *args, env=None):
     """Runs a file through as fast as it can be; the log."""
     d = Daemon(exe, "--pace", "max", "--exit-when-done", "--translate-to", "de", *args, f"x={source}", lanes=LANES,
-               ready=False)
+               ready=False, env=env)
     d.proc.wait(PATIENCE)
     rc, _, err = d.stop()
     assert rc == 0, err
@@ -134,6 +136,39 @@ def test_rates(exe):
             times = c.shown_at(1)
             late = [times[f"c{i}"][0] - (i + 1) * WORD_US for i in range(1, 40)]
             assert max(late) - min(late) < 600000, (rate, late)
+
+
+def test_fields(exe):
+    """pictures coded as fields, each in a packet of its own or both in one, from a file and pushed: a pair of its own in each"""
+    pictures_only = {"LVX_FAKE_SEES": "1"}
+    with folder() as tmp:
+        for together in (False, True):
+            source = paff.write_ts(tmp + "/in.ts", 250, together)
+            want = hashes(source)
+            assert len(want) == 250 and len(set(want)) > 200, len(want)
+            outs = [f"{tmp}/{together}.{kind}" for kind in ("ts", "mp4", "flv")]
+            convert(exe, source, *(x for o in outs for x in ("--out", o)), env=pictures_only)
+            outs.append(f"{tmp}/{together}.push.ts")
+            with Daemon(exe, "--out", outs[-1], "--translate-to", "de", lanes=LANES, env=pictures_only) as d, open(source, "rb") as f:
+                asyncio.run(push(d, f.fileno(), live=False))
+            for out in outs:
+                c = dump(out)
+                c.check(1, "c", 17)
+                c.check(2, "t", 20)
+                assert c.pictures == 250 and hashes(out) == want, (out, c.pictures)
+            for out in outs[0], outs[-1]:
+                check_fields(out)
+
+
+def check_fields(path):
+    """Each field of a frame has one pair, the first one that of field 1: two bytes a frame for each."""
+    with open(path, "rb") as f:
+        data = b"".join(payload for *_, payload in ts_read.pes(f.read(), 0x100))
+    units = data.split(b"\xb5\0\x31GA94\3")[1:]
+    fields = [[unit[i] & 3 for i in range(2, 2 + 3 * (unit[0] & 31), 3) if unit[i] & 4] for unit in units]
+    # A slice is 3,072 bytes of macroblocks, and what says what it is.
+    assert len(units) == 500 and max(map(len, units)) < 3300, (len(units), max(map(len, units)))
+    assert fields == [[0], [1]] * 250, fields[:20]
 
 
 def test_h265(exe):
@@ -270,10 +305,10 @@ def test_sound_first(exe):
             dump(f"{tmp}/{name}.ts").check(1, "c", 10)
 
 
-async def push(d, fd):
-    """Hands on what comes, live, as a new stream."""
+async def push(d, fd, live=True):
+    """Hands on what comes, as a new stream."""
     async with d.connect() as ws:
-        reply = await ws.ask(type="push", stream="x", format="container", live=True)
+        reply = await ws.ask(type="push", stream="x", format="container", live=live)
         assert reply["type"] == "pushing", reply
         while data := await asyncio.to_thread(os.read, fd, 65536):
             await ws.ws.send(data)
@@ -403,6 +438,6 @@ def test_metrics(exe):
         assert d.took < 8, d.took
 
 
-harness.main([test_files, test_rates, test_h265, test_nothing_to_caption, test_refused_settings, test_files_are_kept,
-              test_full_disk, test_disk_with_room_again, test_corrected, test_sound_first, test_udp, test_srt, test_rtmp,
+harness.main([test_files, test_rates, test_fields, test_h265, test_nothing_to_caption, test_refused_settings,
+              test_files_are_kept, test_full_disk, test_disk_with_room_again, test_corrected, test_sound_first, test_udp, test_srt, test_rtmp,
               test_rtmp_refused, test_metrics])
