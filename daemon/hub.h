@@ -206,6 +206,7 @@ struct lvx_hub_info {
 	int64_t created_us, epoch;
 	uint64_t oldest_seq, next_seq;
 	uint32_t lanes;
+	bool described; /* it has sound for viewers */
 	uint32_t readers;
 	uint32_t further_viewers[LVX_FURTHER_MAX];
 	uint32_t further; /* bit per further row that is there */

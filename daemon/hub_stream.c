@@ -88,6 +88,7 @@ void lvx_hub_get_info(struct lvx_hub_stream *s, struct lvx_hub_info *out)
 	out->events = s->next_seq - 1;
 	out->gaps = s->gaps;
 	out->hold_us = s->hold_us;
+	out->described = s->spec.described;
 	out->latency_us = s->latency_us;
 	memcpy(out->latency_count, s->latency_count, sizeof(out->latency_count));
 	out->latency_sum_s = s->latency_sum_s;

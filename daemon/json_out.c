@@ -248,8 +248,8 @@ void lvx_json_out_info(struct lvx_text *t, const struct lvx_model_info *model,
 	number_or_null(t, "latency_ms", i->latency_us >= 0, i->latency_us / 1000);
 	decibels(t, "level_db", i->stream.ring.rms);
 	decibels(t, "peak_db", i->stream.ring.peak);
-	lvx_text_printf(t, ",\"silent_us\":%" PRId64 ",\"hold_us\":%" PRId64 ",\"hls\":",
-		i->stream.ring.silent_us, i->hold_us);
+	lvx_text_printf(t, ",\"silent_us\":%" PRId64 ",\"hold_us\":%" PRId64 ",\"described\":%s,\"hls\":",
+		i->stream.ring.silent_us, i->hold_us, yes_no(i->described));
 	if (hls)
 		lvx_text_printf(t, "\"hls/%s/master.m3u8\"}", i->id);
 	else

@@ -5,16 +5,19 @@ import { Microphone } from "./microphone.js";
 import { Panel } from "./panel.js";
 import { Programme } from "./programme.js";
 import { Settings, paint } from "./settings.js";
+import { Sound } from "./sound.js";
 import { Stage } from "./stage.js";
 import { Transcript, textOf } from "./transcript.js";
 import { Voice, listVoices } from "./voice.js";
 
 const $ = (id) => document.getElementById(id);
+const APART_US = 400000; // so far may picture and described sound be apart
 const LANES = ["caption", "translation", "description"];
 const params = new URLSearchParams(location.hash.slice(1));
 const base = new URL("./", location.href);
 
 let client, watch, list = [], model = [], current = null, info = null, connection = "connecting", latency = null, wrong = "";
+let ducked = false, hushed = false; // by the browser's voice; described sound, by the viewer
 let clear_ms = 6000, asked = 0, catching = null; // subscriptions not answered yet; history that is still coming
 const said = Object.fromEntries(LANES.map((l) => [l, new Transcript()]));
 const tongue = {}; // of each lane that is on, the language that was asked for
@@ -24,7 +27,8 @@ const now = () => settings.now;
 
 const programme = new Programme($("programme"), onProgramme);
 const announcer = new Announcer($("log"));
-const voice = new Voice(now, (yes) => { $("programme").volume = (now().volume / 100) * (yes ? 0.25 : 1); });
+const voice = new Voice(now, (yes) => { ducked = yes; setVolume(); });
+const sound = new Sound(() => { setVolume(); wish(); show(); });
 const microphone = new Microphone();
 const stage = new Stage($("stage"), {
   now_us: () => programme.now_us,
@@ -33,7 +37,7 @@ const stage = new Stage($("stage"), {
     if (lane === announced()) announcer.rest();
     if (lane !== "description" || !line.words.length) return;
     if (describe("text")) announcer.say(`Description: ${textOf(line)}`, line.language);
-    if (describe("voice")) voice.say(textOf(line), line.language);
+    if (browserSpeaks()) voice.say(textOf(line), line.language);
   },
 });
 const panel = new Panel($("transcript"), {
@@ -43,6 +47,10 @@ const panel = new Panel($("transcript"), {
 
 const languages = (lane) => model.find((l) => l.name === lane)?.languages ?? [];
 const describe = (how) => on().includes("description") && [how, "both"].includes(now().description);
+/** Is the voice in a track of the programme, or the daemon's in sound of its own? Else it is one of the browser's. */
+const inTrack = () => describe("voice") && programme.describes;
+const described = () => Boolean(info?.described) && !inTrack() && Sound.there && !sound.failed && describe("voice");
+const browserSpeaks = () => describe("voice") && !described() && !inTrack();
 const announced = () => (on().includes("translation") ? "translation" : "caption");
 
 /** Languages that the viewer can choose: all that the model can translate to, but the one that is spoken. */
@@ -65,23 +73,39 @@ function apply(s, changed) {
   $("transcript").hidden = !s.transcript;
   $("show-transcript").setAttribute("aria-pressed", String(s.transcript));
   $("volume").value = s.volume;
-  $("programme").volume = s.volume / 100;
+  setVolume();
   if (changed === "token") return start();
   if (changed === "late") programme.hide();
   if (["translation", "description"].includes(changed) || !changed) wish();
   show();
 }
 
+/** The programme's own sound gives way to the described one. */
+function setVolume() {
+  const volume = now().volume / 100;
+  $("programme").volume = sound.on ? 0 : volume * (ducked ? 0.25 : 1);
+  sound.volume = hushed ? 0 : volume;
+}
+
+function showMuted() {
+  const v = $("programme"), muted = sound.on ? hushed || !now().volume : v.muted || v.volume === 0;
+  $("mute").setAttribute("aria-pressed", String(muted));
+  $("mute").querySelector("use").setAttribute("href", `icons.svg#${muted ? "mute" : "sound"}`);
+}
+
 function show() {
   const s = now(), lanes = on();
   if (s.late !== "none" && info && !["ended", "failed"].includes(info.state)) programme.show(info, { base, late: s.late === "match", token: s.token });
   else if (s.late === "none") programme.hide();
+  programme.describe(describe("voice"));
   const picture = programme.shown, shown = {};
   if (s.captions) shown.caption = info?.language ? languageName(info.language) : "Captions";
   if (chosen()) shown.translation = languageName(chosen());
   if (describe("text")) shown.description = "Description";
   $("programme").hidden = !picture;
-  $("player").hidden = !picture;
+  $("player").hidden = !picture && !sound.on;
+  $("time").hidden = !picture;
+  showMuted();
   stage.configure({ shown, picture, clear_ms: Math.max(1000, clear_ms - (latency ?? 0)), rows: Number(s.rows), blocks: s.come === "phrases" });
   $("empty").hidden = !!current;
   fill($("translation"), [["", "Off"], ...choices().map((l) => [l, languageName(l), l])], chosen());
@@ -115,12 +139,12 @@ function languageName(tag) {
 }
 
 function onProgramme(event) {
-  const v = $("programme"), muted = v.muted || v.volume === 0;
+  const v = $("programme");
+  if (event === "tracks") return queueMicrotask(() => { wish(); show(); });
   if (event === "show" || event === "hide") return queueMicrotask(show);
   if (event === "seeked" || event === "loadeddata") stage.jump(Object.fromEntries(on().map((l) => [l, said[l]])));
   if (event === "pause" || event === "play") setPaused(v.paused && programme.shown);
-  $("mute").setAttribute("aria-pressed", String(muted));
-  $("mute").querySelector("use").setAttribute("href", `icons.svg#${muted ? "mute" : "sound"}`);
+  showMuted();
   $("seek").hidden = programme.duration === null;
   if (programme.duration) $("seek").max = programme.duration;
   if (event === "durationchange") panel.draw();
@@ -134,8 +158,16 @@ setInterval(() => {
   if (document.activeElement !== $("seek")) $("seek").value = at;
 }, 250);
 
+// Described sound is some seconds late, and cannot wait: the picture goes where it is.
+setInterval(() => {
+  const heard_us = sound.now_us, seen_us = programme.now_us;
+  if (heard_us !== null && seen_us !== null && !$("programme").paused && !$("programme").seeking && Math.abs(heard_us - seen_us) > APART_US)
+    programme.move(heard_us - seen_us);
+}, 3000);
+
 function setPaused(yes) {
   stage.paused = yes;
+  sound.paused = yes;
   $("pause").setAttribute("aria-label", yes ? "Go on" : "Pause");
   $("pause").title = yes ? "Go on (K)" : "Pause (K)";
   $("pause").querySelector("use").setAttribute("href", `icons.svg#${yes ? "play" : "pause"}`);
@@ -153,6 +185,7 @@ function open(id) {
   wrong = "";
   programme.hide();
   voice.stop();
+  sound.stop();
   stage.clear();
   announcer.clear();
   for (const t of Object.values(said)) t.clear();
@@ -168,8 +201,8 @@ function open(id) {
   show();
 }
 
-const wanted = () => ({ translation: chosen(), description: on().includes("description"), activity: describe("voice") });
-const options = () => ({ lanes: on(), translateTo: chosen() || undefined, activity: describe("voice") });
+const wanted = () => ({ translation: chosen(), description: on().includes("description"), activity: browserSpeaks(), sound: described() });
+const options = () => ({ lanes: on(), translateTo: chosen() || undefined, activity: browserSpeaks(), sound: described() ? "mix" : undefined });
 
 /** Asks for what is wanted now; lanes that are new come with their history. */
 function wish() {
@@ -178,6 +211,7 @@ function wish() {
   if (JSON.stringify(was) === JSON.stringify(is)) return;
   for (const lane of ["translation", "description"]) if (was[lane] !== is[lane]) said[lane].restart();
   if (!is.activity) voice.stop();
+  if (!is.sound) sound.stop();
   Object.assign(tongue, is);
   wrong = "";
   asked++;
@@ -186,6 +220,7 @@ function wish() {
 }
 
 function onEvent(e) {
+  if (e.type === "sound") return void sound.packet(e);
   if (e.type === "subscribed") onSubscribed(e);
   else if (e.type === "error") onError(e);
   else if (e.type === "text") onText(e);
@@ -217,7 +252,7 @@ function onError(e) {
   if (e.code !== "over_limit" && e.code !== "invalid") return;
   asked = Math.max(0, asked - 1);
   // What the stream makes by itself is to be had all the same.
-  Object.assign(tongue, { translation: "", description: false, activity: false });
+  Object.assign(tongue, { translation: "", description: false, activity: false, sound: false });
   settings.now.description = info?.lanes?.includes("description") ? now().description : "off";
   settings.set("translation", info?.lanes?.includes("translation") && chosen() !== info.translate_to ? info.translate_to : "");
   wrong = e.code === "over_limit" ? "There is no room for another language or lane just now." : e.message;
@@ -373,7 +408,13 @@ const actions = {
     else if ($("programme").paused) $("programme").play().catch(() => {});
     else $("programme").pause();
   },
-  mute: () => { const v = $("programme"); if (programme.shown) v.muted = !v.muted; },
+  mute: () => {
+    const v = $("programme");
+    if (sound.on) hushed = !hushed;
+    else if (programme.shown) v.muted = !v.muted;
+    setVolume();
+    showMuted();
+  },
   captions: () => toggle("captions"),
   announce: () => toggle("announce"),
   "show-transcript": () => toggle("transcript"),
@@ -385,11 +426,15 @@ const actions = {
   mic: toggleMicrophone,
 };
 for (const [id, act] of Object.entries(actions)) $(id).onclick = act;
-for (const id of ["translation", "description"]) $(id).onchange = (e) => settings.set(id, e.target.value);
+$("translation").onchange = (e) => settings.set("translation", e.target.value);
+$("description").onchange = (e) => {
+  settings.set("description", e.target.value);
+  if (inTrack()) $("programme").muted = false; // it was chosen to be heard
+};
 $("stream").onchange = (e) => open(e.target.value);
 $("which").onchange = (e) => panel.show(said[e.target.value], e.target.value);
 $("seek").oninput = (e) => programme.seek(Number(e.target.value) * 1e6);
-$("volume").oninput = (e) => { $("programme").muted = false; settings.set("volume", Number(e.target.value)); };
+$("volume").oninput = (e) => { $("programme").muted = hushed = false; settings.set("volume", Number(e.target.value)); };
 $("settings").addEventListener("click", (e) => { if (e.target === e.currentTarget) e.currentTarget.close(); });
 $("mic").hidden = !Microphone.there;
 $("full").hidden = !document.fullscreenEnabled;

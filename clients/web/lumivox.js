@@ -45,12 +45,13 @@ export class LumivoxClient extends EventTarget {
   /**
    * Events of a stream go to onEvent: text, state, gap, end, correction, output, activity, "subscribed" each time it
    * begins (again), and "error" where it could not. lanes: those wanted, absent: all that the stream makes; translateTo:
-   * the viewer's own language, of the model's. One subscription a stream; a second replaces the first.
+   * the viewer's own language, of the model's; sound: "mix" or "voice" of a stream that is described, whose packets come
+   * as { type: "sound", kind, begins, duration_us, at_us, epoch, data }. One subscription a stream; a second replaces the first.
    * Returns { close(), change(options) }; change asks again, with other options: from where it is, unless `from` says
    * otherwise. If that is refused, what there was before goes on.
    */
-  subscribe(stream, { lanes, translateTo, from = "now", activity = false } = {}, onEvent) {
-    const sub = { stream, lanes, translateTo, from, activity, onEvent, key: null, done: false };
+  subscribe(stream, { lanes, translateTo, from = "now", activity = false, sound } = {}, onEvent) {
+    const sub = { stream, lanes, translateTo, from, activity, sound, onEvent, key: null, epoch: null, done: false };
     this.#subscriptions.set(stream, sub);
     if (this.#socket?.readyState === 1) this.#ask(sub);
     else this.#connect();
@@ -135,6 +136,7 @@ export class LumivoxClient extends EventTarget {
     this.#send({
       type: "subscribe", ref, stream: sub.stream, from: sub.key ?? sub.from, activity: sub.activity,
       ...(sub.lanes && { lanes: sub.lanes }), ...(sub.translateTo && { translate_to: sub.translateTo }),
+      ...(sub.sound && { sound: sub.sound }),
     });
   }
 
@@ -142,6 +144,7 @@ export class LumivoxClient extends EventTarget {
     if (this.#socket || this.#closed) return;
     this.#tell("state", "connecting");
     const ws = this.#socket = this.#open();
+    ws.binaryType = "arraybuffer";
     clearInterval(this.#alive);
     ws.onopen = () => {
       this.#retry = 0;
@@ -156,7 +159,8 @@ export class LumivoxClient extends EventTarget {
     };
     ws.onmessage = ({ data }) => {
       this.#heard = Date.now();
-      this.#take(JSON.parse(data));
+      if (typeof data === "string") this.#take(JSON.parse(data));
+      else this.#hear(data);
     };
     ws.onclose = () => {
       clearInterval(this.#alive);
@@ -174,6 +178,19 @@ export class LumivoxClient extends EventTarget {
     this.#timer = setTimeout(() => this.#connect(), wait);
   }
 
+  /** Described sound: a head of 24 bytes, and a packet of Opus. */
+  #hear(buffer) {
+    if (buffer.byteLength < 24) return;
+    const v = new DataView(buffer), epoch = Number(v.getBigInt64(8, true));
+    for (const sub of this.#subscriptions.values()) {
+      if (!sub.sound || sub.epoch !== epoch) continue;
+      sub.onEvent?.({
+        type: "sound", stream: sub.stream, kind: v.getUint8(0) === 2 ? "voice" : "mix", begins: v.getUint8(1) === 1,
+        duration_us: v.getUint32(4, true), epoch, at_us: Number(v.getBigInt64(16, true)), data: new Uint8Array(buffer, 24),
+      });
+    }
+  }
+
   #take(m) {
     if (m.type === "hello") return this.#tell("hello", m);
     if (m.type === "error") {
@@ -187,6 +204,7 @@ export class LumivoxClient extends EventTarget {
     if (m.type === "subscribed") this.#refs.delete(m.ref);
     const sub = this.#subscriptions.get(m.stream);
     if (!sub) return;
+    if (m.type === "subscribed") sub.epoch = m.epoch;
     if (m.seq !== undefined && m.type !== "subscribed") sub.key = { epoch: m.epoch, seq: m.seq };
     sub.onEvent?.(m);
   }

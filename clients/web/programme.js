@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+const LIST = /\.m3u8($|\?)/;
 const HLS_TYPE = "application/vnd.apple.mpegurl";
+const AGAIN_MS = 3000; // after an error that hls.js could not mend
 const LATE_US = 1500000; // so much later than it is heard, its captions are there in time
 
 /**
@@ -7,7 +9,7 @@ const LATE_US = 1500000; // so much later than it is heard, its captions are the
  * now_us is where it is on the stream's timeline, which captions then follow; null: not known, or no picture.
  */
 export class Programme {
-  #video; #changed; #src = null; #zero_us = 0; #hls = null; #late = true; #timer = 0;
+  #video; #changed; #src = null; #zero_us = 0; #hls = null; #Hls; #late = true; #timer = 0; #described = false;
 
   constructor(video, changed) {
     this.#video = video;
@@ -35,11 +37,12 @@ export class Programme {
     if (hls && token) hls.searchParams.set("token", token);
     const src = hls ? hls.href : /^https?:/.test(info.uri ?? "") ? info.uri : null;
     if (!src) return this.hide();
-    if (src === this.#src) return;
+    if (src === this.#src || this.#timer) return;
+    if (this.#Hls === null && (info.hls || LIST.test(src))) return this.hide();
     this.hide();
     this.#src = src;
     this.#late = late;
-    if (info.hls || /\.m3u8($|\?)/.test(src)) this.#playHls(src, info);
+    if (info.hls || LIST.test(src)) this.#playHls(src, info);
     else this.#playFile(src, info);
   }
 
@@ -48,15 +51,34 @@ export class Programme {
     this.#src = null;
     this.#hls?.destroy();
     this.#hls = null;
-    clearInterval(this.#timer);
     this.#video.pause();
     this.#video.removeAttribute("src");
     this.#video.load();
     this.#changed("hide");
   }
 
+  /** Has it a sound track that describes the picture, which describe(true) plays? (hls.js; browsers by themselves do not say.) */
+  get describes() { return this.#tracks(true).length > 0; }
+
+  describe(yes) {
+    this.#described = yes;
+    const at = this.#hls?.audioTracks.indexOf(this.#tracks(yes)[0]) ?? -1;
+    if (at >= 0 && this.#hls.audioTrack !== at) this.#hls.audioTrack = at;
+  }
+
+  #tracks(describing) {
+    return (this.#hls?.audioTracks ?? []).filter((t) => (t.attrs?.CHARACTERISTICS ?? "").includes("describes-video") === describing);
+  }
+
   seek(us) {
+    if (this.#hls) return this.move(us - (this.now_us ?? us));
     this.#video.currentTime = Math.max(0, (us + this.#zero_us) / 1e6);
+  }
+
+  /** Forwards or back by so much, as far as it goes. */
+  move(by_us) {
+    const v = this.#video, to = v.currentTime + by_us / 1e6, n = v.seekable.length;
+    if (n) v.currentTime = Math.min(Math.max(to, v.seekable.start(0)), v.seekable.end(n - 1));
   }
 
   #playFile(src, info) {
@@ -76,17 +98,26 @@ export class Programme {
       return this.#play();
     }
     // Whoever wants HLS in other browsers lays hls.js (its hls.mjs) beside this file; it is not part of Lumivox.
-    try {
-      const { default: Hls } = await import("./hls.mjs");
-      if (this.#src !== src) return;
-      this.#zero_us = info.start_wall_us ?? null;
-      this.#hls = new Hls();
-      this.#hls.loadSource(src);
-      this.#hls.attachMedia(this.#video);
-      this.#play();
-    } catch {
-      this.hide();
+    this.#Hls ??= await import("./hls.mjs").then((m) => m.default, () => null);
+    if (this.#src !== src) return;
+    if (!this.#Hls?.isSupported()) {
+      this.#Hls = null;
+      return this.hide();
     }
+    const { Events } = this.#Hls, hls = this.#hls = new this.#Hls();
+    this.#zero_us = info.start_wall_us ?? null;
+    hls.subtitleDisplay = false; // captions are the page's own
+    hls.on(Events.AUDIO_TRACKS_UPDATED, () => { this.describe(this.#described); this.#changed("tracks"); });
+    hls.on(Events.ERROR, (_, e) => e.fatal && this.#rest());
+    hls.loadSource(src);
+    hls.attachMedia(this.#video);
+    this.#play();
+  }
+
+  /** Not shown for a while: the stream is asked for again, and then there is a new chance. */
+  #rest() {
+    this.hide();
+    this.#timer = setTimeout(() => { this.#timer = 0; }, AGAIN_MS);
   }
 
   #play() {
