@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/utf8.h"
 #include "daemon/text.h"
+#include "model/tokenizer.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -65,12 +66,6 @@ json_t *lvx_glossary_to_json(const struct lvx_glossary *g)
 
 /* ---- a line ---- */
 
-/* What training takes off a word that goes into the prefix (model/training/batches.py). */
-static bool is_stripped(char c)
-{
-	return strchr(".,?!;:\"()", c) != NULL;
-}
-
 static bool has_word(const char *words, const char *word, size_t len)
 {
 	for (const char *p = words; *p;) {
@@ -86,13 +81,9 @@ static void add_term(struct lvx_glossary *g, const char *term)
 {
 	while (*term) {
 		term += strspn(term, " ");
-		const char *word = term, *end = term + strcspn(term, " ");
+		size_t len = strcspn(term, " ");
+		const char *end = term + len, *word = lvx_word_bare(term, &len);
 		term = end;
-		while (word < end && is_stripped(*word))
-			word++;
-		while (end > word && is_stripped(end[-1]))
-			end--;
-		size_t len = (size_t)(end - word);
 		if (len == 0 || g->words.len + len > WORDS_BYTES_MAX ||
 			has_word(g->words.data, word, len))
 			continue;

@@ -83,11 +83,7 @@ static bool add_word(struct lvx_favour *f, const char *word, size_t len)
 {
 	static const char *const after[] = {"", ",", ".", "?", "'s"};
 	char text[WORD_BYTES_MAX + 4];
-	static const char around[] = ".,?!;:\"()"; /* no part of a word, as in a prefix */
-	while (len > 0 && strchr(around, word[len - 1]))
-		len--;
-	for (; len > 0 && strchr(around, *word); len--)
-		word++;
+	word = lvx_word_bare(word, &len);
 	if (len == 0 || len > WORD_BYTES_MAX)
 		return false;
 	for (size_t i = 0; i < sizeof(after) / sizeof(after[0]); i++) {

@@ -18,21 +18,14 @@
 static void set_prefix(
 	struct lvx_scheduler *s, struct row *row, const char *text, uint32_t *n_words)
 {
-	static const char around[] = ".,?!;:\"()"; /* model/training/batches.py */
 	char word[256];
 	row->n_prefix = 0;
 	*n_words = 0;
 	while (text && *text) {
 		text += strspn(text, " \t\n\v\f\r");
 		size_t len = strcspn(text, " \t\n\v\f\r");
-		const char *first = text;
 		size_t n_kept = len;
-		while (n_kept > 0 && strchr(around, first[n_kept - 1]))
-			n_kept--;
-		while (n_kept > 0 && strchr(around, *first)) {
-			first++;
-			n_kept--;
-		}
+		const char *first = lvx_word_bare(text, &n_kept);
 		if (n_kept == 0)
 			*n_words += len > 0;
 		if (n_kept > 0 && n_kept < sizeof(word)) {

@@ -340,3 +340,13 @@ enum lvx_status lvx_tokenizer_encode(
 	}
 	return LVX_OK;
 }
+
+const char *lvx_word_bare(const char *word, size_t *len)
+{
+	static const char around[] = ".,?!;:\"()";
+	while (*len > 0 && strchr(around, word[*len - 1]))
+		--*len;
+	for (; *len > 0 && strchr(around, *word); --*len)
+		word++;
+	return word;
+}

@@ -33,4 +33,8 @@ const char *lvx_tokenizer_piece(
 enum lvx_status lvx_tokenizer_encode(
 	const struct lvx_tokenizer *tok, const char *text, int32_t *ids, size_t *n);
 
+/* A word without the punctuation around it, as those of a prefix are in training (model/training/batches.py): where it
+ * begins, and in *len its length; 0 where it is punctuation alone. */
+const char *lvx_word_bare(const char *word, size_t *len);
+
 #endif
