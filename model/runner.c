@@ -135,8 +135,10 @@ enum lvx_status lvx_runner_build(struct lvx_runner *r, struct lvx_error *err)
 {
 	const struct lvx_runner_params *p = &r->params;
 	enum lvx_status st = set_sizes(r, err);
+	if (st == LVX_OK && !r->instance)
+		st = lvx_vk_instance_create(&r->instance, p->validation, err);
 	if (st == LVX_OK)
-		st = lvx_vk_create(&r->vk, p->device, p->validation, err);
+		st = lvx_vk_create(&r->vk, r->instance, p->device, err);
 	if (st != LVX_OK)
 		return st;
 	r->vk->is_cpu &= !p->gpu_kernels;
@@ -262,6 +264,7 @@ void lvx_runner_destroy(struct lvx_runner *r)
 	if (!r)
 		return;
 	lvx_runner_unbuild(r);
+	lvx_vk_instance_destroy(r->instance);
 	lvx_keep_destroy(r->keep);
 	lvx_long_destroy(r);
 	free((char *)r->params.device);
@@ -290,7 +293,7 @@ uint32_t lvx_runner_max_long(const struct lvx_runner *r)
 
 unsigned lvx_runner_validation_errors(const struct lvx_runner *r)
 {
-	return r->past_validation_errors + (r->vk ? r->vk->validation_errors : 0);
+	return r->instance->validation_errors;
 }
 
 void lvx_runner_reset_row(struct lvx_runner *r, uint32_t row)

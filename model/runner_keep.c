@@ -281,7 +281,6 @@ static enum lvx_status rebuild(struct lvx_runner *r)
 {
 	struct lvx_error err = {0};
 	uint32_t n;
-	r->past_validation_errors = lvx_runner_validation_errors(r);
 	lvx_runner_unbuild(r);
 	enum lvx_status st = lvx_runner_build(r, &err);
 	if (st != LVX_OK)

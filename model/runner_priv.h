@@ -161,7 +161,7 @@ struct lvx_runner {
 	struct lvx_runner_stats stats;
 	struct lvx_keep *keep; /* NULL without keep_steps */
 	struct lvx_long along;
-	unsigned past_validation_errors; /* of devices that were lost */
+	struct lvx_vk_instance *instance; /* outlives a device that is lost */
 	bool gone;                       /* lost, and did not come back */
 
 	/* From here on all belongs to one device and is made anew with another. */

@@ -31,9 +31,16 @@ struct lvx_vk_buffer {
 	void *map;
 };
 
-struct lvx_vk {
-	VkInstance instance;
+/* The loader with its drivers. NVIDIA's leaks what it is loaded with, so that after some forty times
+ * no device is found: who opens a device again keeps the instance. */
+struct lvx_vk_instance {
+	VkInstance vk;
 	VkDebugUtilsMessengerEXT messenger;
+	unsigned validation_errors; /* messages of the validation layer */
+};
+
+struct lvx_vk {
+	struct lvx_vk_instance *instance; /* borrowed */
 	VkPhysicalDevice physical;
 	VkDevice device;
 	VkQueue queue;
@@ -57,7 +64,6 @@ struct lvx_vk {
 	bool coop; /* cooperative matrices of f16, 16 x 16 x 16, in subgroups of 32 */
 	uint64_t bytes;             /* allocated on the device */
 	uint64_t bytes_max;         /* 0: as many as there are */
-	unsigned validation_errors; /* messages of the validation layer */
 	struct lvx_vk_buffer staging; /* made when it is first needed */
 };
 
@@ -69,9 +75,19 @@ struct lvx_vk_features {
 };
 void lvx_vk_features(struct lvx_vk_features *out, bool coop);
 
+/* vk_instance.c */
+enum lvx_status lvx_vk_instance_create(
+	struct lvx_vk_instance **out, bool validation, struct lvx_error *err);
+void lvx_vk_instance_destroy(struct lvx_vk_instance *instance); /* after its devices; NULL is fine */
 int lvx_vk_list(struct lvx_device_info *out, int max, struct lvx_error *err);
-enum lvx_status lvx_vk_create(
-	struct lvx_vk **out, const char *device, bool validation, struct lvx_error *err);
+/* want: an index, or a part of a name; NULL or "": the best. */
+enum lvx_status lvx_vk_find(const struct lvx_vk_instance *instance, const char *want,
+	VkPhysicalDevice *out, struct lvx_device_info *info, struct lvx_error *err);
+/* The first queue family that computes; UINT32_MAX: none. */
+uint32_t lvx_vk_family(VkPhysicalDevice device);
+
+enum lvx_status lvx_vk_create(struct lvx_vk **out, struct lvx_vk_instance *instance,
+	const char *device, struct lvx_error *err);
 void lvx_vk_destroy(struct lvx_vk *vk); /* also writes the pipeline cache */
 
 /* what: for the error message. */

@@ -253,10 +253,16 @@ static double time_half_product(struct lvx_vk *vk, uint32_t side, struct lvx_err
 enum lvx_status lvx_ceilings_measure(
 	struct lvx_ceilings *out, const char *device, struct lvx_error *err)
 {
+	struct lvx_vk_instance *instance;
 	struct lvx_vk *vk;
-	enum lvx_status st = lvx_vk_create(&vk, device, false, err);
+	enum lvx_status st = lvx_vk_instance_create(&instance, false, err);
 	if (st != LVX_OK)
 		return st;
+	st = lvx_vk_create(&vk, instance, device, err);
+	if (st != LVX_OK) {
+		lvx_vk_instance_destroy(instance);
+		return st;
+	}
 	uint32_t rows = vk->is_cpu ? 4096 : 32768, cols = vk->is_cpu ? 1024 : 16384;
 	uint32_t side = vk->is_cpu ? 1024 : 8192, n = vk->is_cpu ? 64 : 8192;
 	double flop = 2.0 * side * side * n;
@@ -268,6 +274,7 @@ enum lvx_status lvx_ceilings_measure(
 	s = time_half_product(vk, side, err);
 	out->half_tfs = s > 0.0 ? flop / s * 1e-12 : 0.0;
 	lvx_vk_destroy(vk);
+	lvx_vk_instance_destroy(instance);
 	if (out->copy_gbs <= 0.0 || out->matvec_gbs <= 0.0 || out->product_tfs <= 0.0)
 		return lvx_fail(err, LVX_EDEVICE, "the device's own speed could not be measured");
 	return LVX_OK;

@@ -91,11 +91,13 @@ static void test_memory(void **state)
 
 /* ---- the cache ---- */
 
+static struct lvx_vk_instance *instance;
+
 static struct lvx_vk *open_vk(void)
 {
 	struct lvx_vk *vk;
 	struct lvx_error err;
-	if (lvx_vk_create(&vk, getenv("LVX_DEVICE"), false, &err) != LVX_OK)
+	if (lvx_vk_create(&vk, instance, getenv("LVX_DEVICE"), &err) != LVX_OK)
 		fail_msg("%s", err.msg);
 	return vk;
 }
@@ -140,6 +142,8 @@ static void test_cache(void **state)
 	struct lvx_error err;
 	uint8_t data[BYTES];
 	char path[sizeof(((struct lvx_vk *)NULL)->cache_path)];
+	if (lvx_vk_instance_create(&instance, false, &err) != LVX_OK)
+		fail_msg("%s", err.msg);
 	struct lvx_vk *vk = open_vk();
 	strcpy(path, vk->cache_path);
 	assert_int_equal(strncmp(path, home, strlen(home)), 0);
@@ -170,6 +174,7 @@ static void test_cache(void **state)
 	assert_int_equal(create(&r, &(struct lvx_runner_params){0}, &err), LVX_OK);
 	lvx_runner_destroy(r);
 	assert_int_equal(rmdir(path), 0);
+	lvx_vk_instance_destroy(instance);
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)

@@ -9,6 +9,7 @@
 #include "streams.h"
 #include "tests/bench/shape.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -190,16 +191,31 @@ static uint32_t compare(struct lvx_runner *runner, struct losses *losses, uint32
 	return losses->n - n;
 }
 
+static uint32_t entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	uint32_t n = 0;
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
 static void check(bool gpu_kernels, uint32_t one_in)
 {
 	struct losses losses = {.seed = 99};
 	struct lvx_runner *runner = open_runner(&losses, gpu_kernels);
 	struct lvx_runner_stats stats;
+	uint32_t files = entries("/proc/self/fd"), threads = entries("/proc/self/task");
 	uint32_t n = compare(runner, &losses, one_in);
 	lvx_runner_get_stats(runner, &stats);
 	print_message("# lost %u times, opened again %llu times, %llu steps\n", n,
 		(unsigned long long)stats.recoveries, (unsigned long long)stats.steps);
 	assert_true(n > 3);
+	/* what a device had that was lost, or was lost while it was opened, is given back */
+	assert_int_equal(entries("/proc/self/fd"), files);
+	assert_int_equal(entries("/proc/self/task"), threads);
 	lvx_runner_destroy(runner);
 }
 
