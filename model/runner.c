@@ -344,8 +344,10 @@ static enum lvx_status begin_part(
 	struct lvx_runner *r, uint32_t place, const struct lvx_run *runs, uint32_t n_runs)
 {
 	VkCommandBuffer cmd;
+	int64_t begin = lvx_now_us();
 	r->at = &r->places[place];
 	lvx_runner_fill(r, runs, n_runs);
+	r->stats.fill_us += lvx_now_us() - begin;
 	r->step++;
 	enum lvx_status st = lvx_runner_command(r, &cmd);
 	if (st != LVX_OK)
@@ -357,7 +359,9 @@ static enum lvx_status begin_part(
 static enum lvx_status end_part(struct lvx_runner *r, uint32_t place, struct lvx_output *out)
 {
 	struct lvx_place *at = &r->places[place];
+	int64_t begin = lvx_now_us();
 	enum lvx_status st = lvx_runner_result(r, lvx_vk_wait(r->vk, at->ticket));
+	r->stats.wait_us += lvx_now_us() - begin;
 	if (st != LVX_OK)
 		return st;
 	lvx_runner_tell_marks(r, at->submit_us);

@@ -156,7 +156,9 @@ uint32_t lvx_runner_marks(struct lvx_runner *runner, const struct lvx_runner_mar
 struct lvx_runner_stats {
 	uint64_t steps, positions, slots, pictures;
 	uint64_t recoveries; /* devices that were lost and opened again */
-	int64_t busy_us; /* time in step */
+	int64_t busy_us; /* time in step; of it: */
+	int64_t fill_us; /* the host was filling in a batch, */
+	int64_t wait_us; /* it waited for the device */
 	int64_t last_step_us;
 };
 void lvx_runner_get_stats(const struct lvx_runner *runner, struct lvx_runner_stats *out);

@@ -203,7 +203,9 @@ static void *hold(void *arg)
 	uint32_t n = o->streams ? o->streams : w->load ? search(w->load, slot_us) : 0;
 	pthread_barrier_wait(w->start); /* all are measured at once */
 	uint32_t slots = (uint32_t)(o->seconds * 1000000ull / (uint64_t)slot_us);
+	struct lvx_runner_stats begin, end;
 	for (bool ok = false; n && !ok; n = ok ? n : n - n / 10 - 1) {
+		lvx_runner_get_stats(lvx_load_runner(w->load), &begin);
 		if (!run_ticks(w->load, n, slots, slot_us, o->streams ? 0 : slot_us, &t))
 			break;
 		int64_t late = lvx_load_late(w->load);
@@ -212,6 +214,10 @@ static void *hold(void *arg)
 			w->device ? w->device : "device", n, t.n * (double)slot_us * 1e-6, ms(t.p50),
 			ms(t.p99), ms(t.max), ok ? "" : " (too slow)",
 			late > LATE_MAX ? " (pictures too late)" : "");
+		lvx_runner_get_stats(lvx_load_runner(w->load), &end);
+		printf("  of a tick: %.2f ms in steps, %.2f of them filling in, %.2f waiting for the device\n",
+			ms(end.busy_us - begin.busy_us) / t.n, ms(end.fill_us - begin.fill_us) / t.n,
+			ms(end.wait_us - begin.wait_us) / t.n);
 		w->streams = ok ? n : 0;
 		if (o->streams)
 			break;
