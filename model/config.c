@@ -136,7 +136,7 @@ static void read_text(struct reader *r, const json_t *o, struct lvx_config *c)
 	}
 	check(r, c->n_heads % c->n_kv_heads == 0,
 		"'num_attention_heads' must be a multiple of 'num_key_value_heads'");
-	check(r, c->n_heads / c->n_kv_heads <= 8, "more than 8 query heads share a key head");
+	check(r, c->n_heads / c->n_kv_heads <= 16, "more than 16 query heads share a key head");
 	check(r, c->head_dim % 8 == 0, "'head_dim' must be a multiple of 8");
 	check(r, c->rotary_dim <= c->head_dim && c->rotary_dim % 2 == 0,
 		"'rotary_dim' must be even and at most 'head_dim'");

@@ -35,8 +35,10 @@ struct kernels {
 	bool gpu, plain, exact;
 };
 
-/* all: every expert is chosen, so that no near tie can send f16 another way. */
-static struct lvx_shape random_shape(enum lvx_dtype matrices, enum lvx_dtype units, bool all)
+/* group: query heads of a key head, 0: any; all: every expert is chosen, so that no near tie can send
+ * f16 another way. */
+static struct lvx_shape random_shape(
+	enum lvx_dtype matrices, enum lvx_dtype units, uint32_t group, bool all)
 {
 	static const uint32_t dims[] = {8, 16, 32, 64, 128};
 	struct lvx_shape s = {.name = "random", .matrices = matrices, .units = units};
@@ -47,8 +49,8 @@ static struct lvx_shape random_shape(enum lvx_dtype matrices, enum lvx_dtype uni
 	s.heads = s.kv_heads * pick(1, 4);
 	while (s.heads * s.head_dim % 32)
 		s.heads += s.kv_heads;
-	if (s.heads / s.kv_heads > 8)
-		s.heads = 8 * s.kv_heads;
+	if (group || s.heads / s.kv_heads > 16)
+		s.heads = (group ? group : 16) * s.kv_heads;
 	s.rotary = 8 * pick(1, s.head_dim / 8);
 	s.vocab = pick(260, 500);
 	s.dense = 32 * pick(1, 8);
@@ -227,13 +229,13 @@ static void check(const struct kernels *k)
 	const char *seed = getenv("LVX_SEED");
 	static const struct {
 		enum lvx_dtype matrices, units;
-		uint32_t rows;
-	} list[] = {{LVX_DTYPE_I8, LVX_DTYPE_U8, ROWS_MAX}, {LVX_DTYPE_F16, LVX_DTYPE_I8, 11},
-		{LVX_DTYPE_U8, LVX_DTYPE_F16, 1}, {LVX_DTYPE_F32, LVX_DTYPE_F16, 23},
-		{LVX_DTYPE_F16, LVX_DTYPE_F32, 5}};
+		uint32_t rows, group;
+	} list[] = {{LVX_DTYPE_I8, LVX_DTYPE_U8, ROWS_MAX, 0}, {LVX_DTYPE_F16, LVX_DTYPE_I8, 11, 0},
+		{LVX_DTYPE_U8, LVX_DTYPE_F16, 1, 0}, {LVX_DTYPE_F32, LVX_DTYPE_F16, 23, 0},
+		{LVX_DTYPE_F16, LVX_DTYPE_F32, 5, 0}, {LVX_DTYPE_I8, LVX_DTYPE_I8, 19, 16}};
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
 		state = (seed ? (uint32_t)strtoul(seed, NULL, 10) : 1) * 2654435761u + (uint32_t)i + 1;
-		struct lvx_shape s = random_shape(list[i].matrices, list[i].units, !k->exact);
+		struct lvx_shape s = random_shape(list[i].matrices, list[i].units, list[i].group, !k->exact);
 		check_shape(&s, list[i].rows, k);
 	}
 }
