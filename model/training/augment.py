@@ -5,6 +5,7 @@ import torch
 import features
 
 SLOT, F_BINS = features.SLOT, features.NFFT // 2 + 1
+FADE, GONE = 64, 9                                       # samples; frames that a gap in time has
 
 
 def warped_filters(device, n=17):
@@ -12,15 +13,14 @@ def warped_filters(device, n=17):
 
 
 def place(arena, src, dst, length, gain, n):
-    """Mixes the utterances (which do not overlap) into windows of n samples."""
+    """Mixes the utterances (in order, and none overlaps the next) into windows of n samples."""
     pos = torch.arange(n, device=arena.device)[None]
-    index, g = torch.zeros_like(pos).expand(src.shape[0], n), torch.zeros(src.shape[0], n, device=arena.device)
-    for k in range(src.shape[1]):
-        rel = pos - dst[:, k:k + 1]
-        on = (rel >= 0) & (rel < length[:, k:k + 1])
-        index = torch.where(on, src[:, k:k + 1] + rel, index)
-        g = torch.where(on, gain[:, k:k + 1], g)
-    return arena[index].float() * (g / 32768)
+    begin = torch.where(length > 0, dst, torch.full((), n, device=arena.device))
+    k = (torch.searchsorted(begin, pos.expand(len(src), n).contiguous(), right=True) - 1).clamp_min(0)
+    rel, long = pos - begin.gather(1, k), length.gather(1, k)
+    on = (rel >= 0) & (rel < long)
+    edge = torch.minimum(rel, long - rel).clamp(0, FADE) / FADE      # cut speech must not click
+    return arena[torch.where(on, src.gather(1, k) + rel, 0)].float() * (gain.gather(1, k) * edge * on / 32768)
 
 
 def shift(w, d):
@@ -59,15 +59,17 @@ def mel_slots(w, filters, rand, tone):
     return m.reshape(m.shape[0], -1, features.FRAMES * features.MELS)
 
 
-def mask(mel, bands=2):
-    """SpecAugment on [B, T, 640]."""
+def mask(mel, bands=3):
+    """SpecAugment (arXiv 1904.08779) on [B, T, 640]: bands of up to 16 bins, gaps of 90 ms; each row has as much of it as chance will."""
     b, t, _ = mel.shape
+    much = torch.rand(b, 1, device=mel.device)
     m = mel.view(b, t, features.FRAMES, features.MELS)
     i = torch.arange(features.MELS, device=mel.device)
     drop = torch.zeros(b, features.MELS, dtype=torch.bool, device=mel.device)
     for _ in range(bands):
         lo = torch.randint(0, features.MELS - 8, (b, 1), device=mel.device)
-        wide = torch.randint(0, 13, (b, 1), device=mel.device) * (torch.rand(b, 1, device=mel.device) < 0.6)
+        wide = torch.randint(0, 17, (b, 1), device=mel.device) * (torch.rand(b, 1, device=mel.device) < 0.8 * much)
         drop |= (i >= lo) & (i < lo + wide)
-    gone = torch.rand(b, t, device=mel.device) < 0.03
-    return m.masked_fill(drop[:, None, None] | gone[:, :, None, None], 0).view(b, t, -1)
+    begins = (torch.rand(b, 1, t * features.FRAMES, device=mel.device) < 0.012 * much[..., None]).float()
+    gone = torch.nn.functional.max_pool1d(torch.nn.functional.pad(begins, (GONE - 1, 0)), GONE, 1).view(b, t, features.FRAMES, 1) > 0
+    return m.masked_fill(drop[:, None, None] | gone, 0).view(b, t, -1)

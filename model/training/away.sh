@@ -1,15 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Trains on a GPU's machine that has Python with PyTorch and nothing else: no packages, no network, no DATA. What it takes
-# goes there in files of 15 MB, in two parts of about 60 MB each, so that they can travel by small steps.
+# goes there in files of 15 MB, in two parts of about 55 and 90 MB, so that they can travel by small steps.
 #
 #   away.sh pack DATA MADE FOLDER    here: FOLDER/a.*, FOLDER/b.*. MADE holds what README.md's stages made, by these names: synth
 #                                    ends.tsv places sounds voices pics.npz tokenizer.json, and m3-nano to begin with, if it is there
 #   away.sh unpack FOLDER PART ROOT  there, for PART a and b, at any time
 #   away.sh start ROOT SECONDS [train.py's options]
 #                                    there: trains on all GPUs, in the background, whatever becomes of this shell
-#   away.sh watch ROOT SECONDS OUT   there: waits until it has ended, or so long; tells how it goes; the result, OUT/w.*, by 15 MB:
-#                                    cat OUT/w.* >model.safetensors, a folder with OUT/config.json for export.py --checkpoint
+#   away.sh watch ROOT SECONDS OUT   there: waits until it has ended, or so long; tells how it goes; what there is by then, OUT/w.*, by 15 MB:
+#                                    cat OUT/w.* >model.safetensors, a folder with OUT/config.json for export.py --checkpoint, and
+#                                    for --init, should the machine be lost
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -29,13 +30,13 @@ pack() {
     done <"$tmp/list" >"$tmp/jobs"
     xargs -P "$(nproc)" -L1 sh -c 'opusdec --quiet --rate 16000 "$1" - |
         opusenc --quiet --raw --raw-rate 16000 --raw-chan 1 --bitrate "$0" --framesize 60 - "$2"' "$kbit" <"$tmp/jobs"
-    cp "$made/pics.npz" "$tmp/a/"
+    cp -L "$made/pics.npz" "$tmp/a/"
     mkdir -p "$tmp/b/data/text" "$tmp/b/data/noise"
     cp "$data/speech/train.tsv" "$tmp/b/data/speech/"
     cp "$data/text/common-voice.en.txt.xz" "$data/text/common-voice.de.txt.xz" "$data/text/ljspeech.en.txt.xz" "$tmp/b/data/text/"
     cp -r "$data/noise/esc10" "$tmp/b/data/noise/"
-    cp -r "$made/places" "$made/sounds" "$made/voices" "$made/ends.tsv" "$made/tokenizer.json" "$tmp/b/"
-    [ -d "$made/m3-nano" ] && cp -r "$made/m3-nano" "$tmp/b/"
+    cp -rL "$made/places" "$made/sounds" "$made/voices" "$made/ends.tsv" "$made/tokenizer.json" "$tmp/b/"
+    [ -d "$made/m3-nano" ] && cp -rL "$made/m3-nano" "$tmp/b/"
     cp "$made/synth" "$tmp/b/bin/synth.real"
     cp "$(command -v opusdec)" "$tmp/b/bin/opusdec.real"
     ldd "$tmp/b/bin/synth.real" "$tmp/b/bin/opusdec.real" | awk '/=> \// && !/\/(libc|libm)\.so/ {print $3}' | sort -u |
@@ -105,7 +106,7 @@ watch() {
     mkdir -p "$out"
     tail -n 5 "$root"/train*.log "$root/keep.log"
     cp "$root/train0.log" "$out/"
-    [ -e "$root/out/weights.done" ] || return 0
+    [ -e "$root/out/master/config.json" ] || return 0
     split -b 15000000 "$root/out/master/model.safetensors" "$out/w."
     cp "$root/out/master/config.json" "$out/"
 }

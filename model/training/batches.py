@@ -13,7 +13,7 @@ import pictures
 import texts
 from m3 import CTC_CHARS
 
-PIECES, PREFIX, K, CTC_MAX = 14, 16, 4, 448              # sounds in a window, prefix tokens, pictures, letters
+PREFIX, K = 16, 7                                        # prefix tokens, pictures in a window
 SEE = 2                                                  # slots from a picture to what is said of it
 HIGH = 1 << 24                                           # sample offsets need more than 31 bits: high, low
 SLOT = features.SLOT
@@ -26,8 +26,10 @@ TARGETS = (("en", "de", 30), ("en", "es", 22), ("en", "fr", 22), ("en", "zh", 5)
 class Layout:
     """Where each field of a window stands in its row of int32."""
     def __init__(self, t, rich):
-        sizes = {"src_high": PIECES, "src_low": PIECES, "dst": PIECES, "len": PIECES, "gain": PIECES, "noise": 2, "cap": t,
-                 "tr": t, "bits": t, "ctc": CTC_MAX, "ctc_len": 1, "cond": 1, "on": 6}
+        pieces, self.letters = t // 10, t * 7 // 4       # sounds in a window, letters of the CTC
+        self.pieces = pieces
+        sizes = {"src_high": pieces, "src_low": pieces, "dst": pieces, "len": pieces, "gain": pieces, "noise": 2, "cap": t,
+                 "tr": t, "bits": t, "ctc": self.letters, "ctc_len": 1, "cond": 1, "on": 6, "human": 1}
         if rich:
             sizes.update(desc=t, prefix=PREFIX, when=K, spec=K * pictures.NSPEC)
         self.rich, self.t, self.width, self.at = rich, t, 0, {}
@@ -76,7 +78,8 @@ class Sources:
         self.order = list(self.shards)
 
     def synthetic(self, rng, lang, target):
-        """A run of utterances of one voice: [(text, translations, offset, samples, ends, voice)]; [] if none is there."""
+        """A run of utterances of one voice: [(text, translations, offset, samples, ends, voice, longest pause before the next in
+        seconds)]; [] if none is there."""
         some, out = None, []
         for _ in range(6):
             shard = self.shards[rng.choice(self.order)]
@@ -89,34 +92,37 @@ class Sources:
         voice = shard.rows[i][6]
         while len(out) < run and i < len(shard.rows) and shard.rows[i][6] == voice and shard.rows[i][1] == lang:
             item, _, text, off, n, ends, _ = shard.rows[i]
-            out.append((text, self.items[item].to if item >= 0 else {}, off, n, ends, voice))
+            out.append((text, self.items[item].to if item >= 0 else {}, off, n, ends, voice, 0.5))
             i += 1
         return out
 
     def spoken(self, rng, lang, cased):
-        """Recorded utterances of one speaker: whole ones, or stretches of several joined."""
+        """Recorded utterances of one speaker: whole ones, stretches of several joined, or a few words of many. What was heard
+        hundreds of times is known by heart, a word as well as a sentence; new neighbours make it new."""
         rows = self.recorded[(lang, cased)]
-        first = rows[rng.randrange(len(rows))]
-        if rng.random() < 0.3:
-            return [(first[0], {}, *first[1:5])]
+        first, r = rows[rng.randrange(len(rows))], rng.random()
+        if r < 0.15:
+            return [(first[0], {}, *first[1:5], 0.5)]
+        few = r > 0.55
         more, out = self.speaker[first[4]], []
-        for _ in range(rng.choice((1, 1, 2, 3))):
+        for _ in range(rng.randint(3, 9) if few else rng.choice((1, 1, 2, 3))):
             text, off, n, ends, voice, _, _ = first
             ws = text.split(" ")
-            if len(ws) >= 5:
-                i = rng.randrange(len(ws) - 3)
-                j = min(len(ws), i + rng.randint(3, 14))
-                a, b = (max(0, ends[i - 1] - 30) if i else 0), min(n // 16, ends[j - 1] + 40)
-                if b - a >= 250:
-                    text, ends, off, n = " ".join(ws[i:j]), [max(1, e - a) for e in ends[i:j]], off + a * 16, (b - a) * 16
-            out.append((text, {}, off, n, ends, voice))
+            if len(ws) >= 5 or few:
+                i = rng.randrange(max(1, len(ws) - (0 if few else 3)))
+                j = min(len(ws), i + (rng.randint(1, 4) if few else rng.randint(3, 14)))
+                a, b = (max(0, ends[i - 1] - 15) if i else 0), min(n // 16, ends[j - 1] + 25)
+                if b - a < 120:
+                    continue
+                text, ends, off, n = " ".join(ws[i:j]), [max(1, e - a) for e in ends[i:j]], off + a * 16, (b - a) * 16
+            out.append((text, {}, off, n, ends, voice, 0.04 if few and rng.random() < 0.8 else 0.5))
             first = more[rng.randrange(len(more))]
-        return out
+        return out or [(first[0], {}, *first[1:5], 0.5)]
 
 
 class Builder:
     """human, german: shares of the speech that are recordings, and of the windows without translation that are German; late: of the
-    words that are said a slot late. So that the model must look at what it has said to know what is still to be said: where
+    words that are said a slot late (of those, two slots late, and so on). So that the model must look at what it has said to know what is still to be said: where
     every word comes in the one slot that its sound foretells, it learns to take a word that was due for said."""
     def __init__(self, c, tok, sources, seed, layout, translated, human=0.3, names=None, german=0.22, late=0.0):
         self.c, self.tok, self.src, self.rng = c, tok, sources, random.Random(seed)
@@ -165,7 +171,7 @@ class Builder:
         at = sound[0] + rng.randrange(sound[1] - 80000 + 1) if sound else -1
         put("noise", (at // HIGH, at % HIGH) if sound else (-1, 0))
         for name, x in (("cap", w.cap), ("tr", w.tr), ("bits", w.bits), ("ctc", w.ctc), ("ctc_len", [len(w.ctc)]),
-                        ("cond", [cond]), ("on", on)):
+                        ("cond", [cond]), ("on", on), ("human", [w.human * 2 > len(w.said)])):
             put(name, x)
 
     def fill(self, w, lang, target, cased, mixed):
@@ -174,7 +180,7 @@ class Builder:
         talk = rng.random() >= 0.06
         p = int(rng.uniform(0.0, 4.0 if rng.random() < 0.1 else 1.2) * 16000)
         loud, tongue = rng.uniform(-6, 6), lang
-        while len(w.pieces) < PIECES and p < (t - 6) * SLOT:
+        while len(w.pieces) < self.layout.pieces and p < (t - 6) * SLOT:
             if self.src.sounds and not queue and rng.random() < (0.09 if talk else 0.6):
                 p = self.sound(w, p) + int(rng.uniform(0.2, 2) * 16000)
                 continue
@@ -191,8 +197,9 @@ class Builder:
                          else self.src.synthetic(rng, tongue, target if rng.random() < 0.93 else None))
                 if not queue:
                     break
-            text, to, off, n, ends, voice = queue.pop(0)
-            gap = int((rng.uniform(0.02, 0.5) if queue or rng.random() < 0.3 else
+            text, to, off, n, ends, voice, pause = queue.pop(0)
+            w.human += human
+            gap = int((rng.uniform(0.0, pause) if queue else rng.uniform(0.02, 0.5) if rng.random() < 0.3 else
                        rng.uniform(3, 7) if rng.random() < 0.08 else rng.uniform(0.3, 2.2)) * 16000)
             w.pieces.append((off, p, n, int((loud + rng.uniform(-6, 3)) * 100)))
             self.speak(w, text, ends, p, cased, target, to.get(target) if target else None)
@@ -217,11 +224,13 @@ class Builder:
             ms = base + int(e)
             if ms >= limit:
                 break
-            slot = int(ms / 80) + delay + (self.rng.random() < self.late)
+            slot = int(ms / 80) + delay
+            while self.rng.random() < self.late:
+                slot += 1
             for shown in ([x] if cased else texts.plain(x).split()):
                 w.put("cap", slot, self.tok.word(shown))
             y = [ID[ch] for ch in x.lower() if ch in ID and ch != " "]
-            if y and len(w.ctc) + len(y) + 1 <= CTC_MAX:
+            if y and len(w.ctc) + len(y) + 1 <= self.layout.letters:
                 w.ctc += y + [1]
         if not target:
             return
@@ -269,7 +278,7 @@ class Window:
     def __init__(self, t, pad, delay):
         self.t, self.delay = t, delay
         self.cap, self.tr, self.bits = [pad] * t, [pad] * t, [0] * t
-        self.pieces, self.ctc, self.said, self.free, self.begin = [], [], [], {}, {}
+        self.pieces, self.ctc, self.said, self.free, self.begin, self.human = [], [], [], {}, {}, 0
 
     def put(self, lane, slot, ids):
         """Queues a word's ids from `slot` on. A word that begins before its lane is on is not said."""

@@ -3,19 +3,21 @@
 
 drawings.py FXEMOJI.tar.xz NODE_MODULES OUT.npz HELD.npz [SHARE]
 
-NODE_MODULES holds openmoji and @twemoji/svg; SHARE (/usr/share) the packages of `.ci/packages.sh pictures`. OUT has the
-styles fxemoji, Noto and OpenMoji and serves for training; HELD has Twemoji, other backgrounds and another face of letters and
-serves to judge. Licences: backgrounds.txt for the backgrounds; icons CC BY 4.0 (fxemoji, Twemoji), OFL 1.1 (Noto),
-CC BY-SA 4.0 (OpenMoji)."""
+NODE_MODULES holds openmoji, @twemoji/svg and @iconify-json's sets of ICONIFY; SHARE (/usr/share) the packages of
+`.ci/packages.sh pictures`. OUT has all styles but Twemoji and serves for training; HELD has Twemoji, other backgrounds and another
+face of letters and serves to judge. Licences: backgrounds.txt for the backgrounds; icons CC BY 4.0 (fxemoji, Twemoji, Emoji One 2,
+Streamline), OFL 1.1 (Noto), CC BY-SA 4.0 (OpenMoji, Emoji One 1), MIT (Fluent), Apache-2.0 (Noto 1)."""
 import colorsys
 import glob
 import io
+import json
 import os
 import random
 import subprocess
 import sys
 import tarfile
 import tempfile
+import unicodedata
 
 import numpy as np
 from fontTools.ttLib import TTFont
@@ -24,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 import scenes
 
 SIZE, CROP = 64, (240, 144)
+ICONIFY = ("fluent-emoji", "fluent-emoji-flat", "emojione", "emojione-v1", "noto-v1", "streamline-emojis")
 LETTERS = {"train": ("dejavu/DejaVuSans-Bold", "dejavu/DejaVuSerif-Bold", "dejavu/DejaVuSansMono-Bold", "lato/Lato-Black"),
            "held": ("roboto/unhinted/RobotoTTF/Roboto-Bold",)}
 
@@ -39,9 +42,30 @@ def fit(image):
     return np.array(out)
 
 
-def svg(path):
-    png = subprocess.run(["rsvg-convert", "-h", "160", "-a", path], capture_output=True, check=True).stdout
+def svg(path=None, source=None):
+    png = subprocess.run(["rsvg-convert", "-h", "160", "-a", "--unlimited"] + ([path] if path else []), input=source,
+                         capture_output=True, check=True).stdout
     return Image.open(io.BytesIO(png))
+
+
+def iconify(modules, rows):
+    """A look-up for each set of ICONIFY, whose icons have names: those of the code point in sets that tell them, or Unicode's."""
+    load = lambda *path: json.load(open(os.path.join(modules, "@iconify-json", *path), encoding="utf8"))
+    chars, ours = [load(x, "chars.json") for x in ("fluent-emoji-flat", "noto")], {r.code: r.name.replace(" ", "-") for r in rows}
+
+    def style(pack):
+        def look_up(code):
+            unicode = unicodedata.name(chr(int(code.split("-")[0], 16)), "").lower().replace(" ", "-")
+            for name in (*(c.get(code.lower()) for c in chars), unicode, ours[code]):
+                name = pack.get("aliases", {}).get(name, {}).get("parent", name)
+                icon = pack["icons"].get(name)
+                if icon:
+                    w, h = (icon.get(x, pack.get(x, 16)) for x in ("width", "height"))
+                    return svg(source=(f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+                                       f'width="{w}" height="{h}" viewBox="0 0 {w} {h}">{icon["body"]}</svg>').encode())
+            raise KeyError(code)
+        return look_up
+    return [style(load(x, "icons.json")) for x in ICONIFY]
 
 
 def noto(share):
@@ -160,7 +184,7 @@ def main(tar, modules, out, held, share="/usr/share"):
         fx = lambda code: svg(glob.glob(os.path.join(tmp, "**", f"u{code}-*.svg"), recursive=True)[0])
         openmoji = lambda code: svg(os.path.join(modules, "openmoji/color/svg", code + ".svg"))
         twemoji = lambda code: svg(os.path.join(modules, "@twemoji/svg", code.lower() + ".svg"))
-        write(out, drawn((fx, noto(share), openmoji), rows), crops(share, "train"), *letters(share, LETTERS["train"]), rows)
+        write(out, drawn((fx, noto(share), openmoji, *iconify(modules, rows)), rows), crops(share, "train"), *letters(share, LETTERS["train"]), rows)
         write(held, drawn((twemoji,), rows), crops(share, "held"), *letters(share, LETTERS["held"]), rows)
 
 

@@ -333,11 +333,13 @@ class M3(nn.Module):
         return self.final(x[:, -t:]), mid, torch.stack(loads)
 
     def rich_mask(self, prefix, pic, slot):
-        """[B, 1, N, N] of prefix | pictures | slots; pictures in one window never exceed the ring."""
+        """[B, 1, N, N] of prefix | pictures | slots; of the pictures so far the newest c.pictures are seen."""
         c, (b, p), m, t = self.c, prefix.shape, pic.shape[1], len(slot)
         n, dev = p + m + t, prefix.device
         pos = torch.cat([torch.zeros(b, p, device=dev, dtype=torch.long), pic, slot.expand(b, t)], 1)
         own = torch.arange(m, device=dev) // PATCHES
+        so_far = torch.cat([torch.zeros(b, p, device=dev, dtype=torch.long), (own + 1).expand(b, m),
+                            (pic[:, ::PATCHES, None] <= slot).sum(1)], 1)
         kind = torch.cat([torch.full((p,), -2, device=dev), own, torch.full((t,), -1, device=dev)])
         qk, kk = kind[:, None], kind[None, :]
         gap = pos[:, :, None] - pos[:, None, :]
@@ -346,7 +348,7 @@ class M3(nn.Module):
         see_prefix = (kk == -2) & ((qk != -2) | (idx[:, None] >= idx[None, :]))
         see_slot = (kk == -1) & (((qk == -1) & (gap >= 0) & (gap < c.window)) |
                                  ((qk >= 0) & (gap > 0) & (gap <= c.window)))
-        see_pic = (kk >= 0) & (((qk >= 0) & (kk <= qk)) | ((qk == -1) & (gap >= 0)))
+        see_pic = (kk >= 0) & (kk >= so_far[:, :, None] - c.pictures) & (((qk >= 0) & (kk <= qk)) | ((qk == -1) & (gap >= 0)))
         mask = (see_prefix | see_slot | see_pic) & valid[:, None, :]
         return (mask | (idx[:, None] == idx[None, :]))[:, None]
 

@@ -11,6 +11,7 @@ The grammar, in which the same facts always have the same form:
 A place is said of a scene with one kind of thing, a colour where most of a thing has it and its kind comes in many (flags
 t and a of icons.txt). Nothing is said of a picture that shows what the one before it showed, nor of an empty scene."""
 import collections
+import math
 import os
 import random
 import re
@@ -29,7 +30,7 @@ GLYPHS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 GLYPH_W, GLYPH_H = 40, 32
 
 # The parts of a spec: objects, two backgrounds, light, letters.
-OBJECTS, OBJECT = 8, 11                                  # icon (style and class), x, y, size, flip, angle, alpha, tinted, r, g, b
+OBJECTS, OBJECT = 8, 11                                  # icon (style and class), x, y, size, flip and 1 / width, angle, alpha, tinted, r, g, b
 SHAPES, SHAPE = 3, 9                                     # on, round, x, y, half width, half height, r, g, b
 BACK = 13 + SHAPES * SHAPE                               # photo, its share, x, y, zoom, flip, from r, g, b, to r, g, b, upright
 LETTERS, LETTER = 20, 5                                  # x, y, width, place and width in the atlas
@@ -188,7 +189,7 @@ class Scenes:
     """Windows of pictures. held: words that are kept from training, and with fresh also nouns that are."""
     def __init__(self, names, held=False, fresh=False):
         self.n = names
-        held_words = [w for i, w in enumerate(WORDS) if i % 8 == 5]
+        self.held, held_words = held, [w for i, w in enumerate(WORDS) if i % 8 == 5]
         self.words = held_words if held else [w for w in WORDS if w not in held_words]
         styles = range(len(names.exists))
         self.styles = [[s for s in styles if names.exists[s][i]] for i in range(len(names))]
@@ -235,6 +236,9 @@ class Scenes:
                             (row - (down - 1) / 2) * g.size + rng.uniform(-1.5, 1.5), rng.uniform(0.93, 1.04),
                             rng.gauss(0, 0.07)))
         flip = -1 if rng.random() < 0.4 else 1
+        if not self.held:                                 # drawings differ in proportion and tilt too
+            flip, tilt = flip * math.exp(rng.gauss(0, 0.12)), rng.gauss(0, 0.1)
+            g.parts = [p[:3] + (p[3] + tilt,) for p in g.parts]
         g.parts = [p + (flip,) for p in g.parts]
         g.w, g.h = across * g.size, down * g.size
 
@@ -455,7 +459,7 @@ class Scenes:
     def window(self, rng, slots, K=4):
         """-> when [K] (slots where there is no picture), spec [K, NSPEC], said [(slot, text)]. rng: random.Random."""
         when, spec, said = np.full(K, slots, np.int64), np.tile(np.array(self.spec(rng, None), np.float32), (K, 1)), []
-        n = min(K, rng.choice((0, 1, 2, 3, 4, 4, 4, 4)))
+        n = min(K, rng.choice((0, 1, 2, 3, K, K, K, K)))
         at, now, black, coming = rng.randrange(0, 30 if rng.random() < 0.5 else max(31, slots - 60)), None, False, None
         for k in range(n):
             if at >= slots - 2:

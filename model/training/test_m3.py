@@ -25,8 +25,8 @@ def disagreement(router):
     cond = torch.zeros(b, len(c.conds))
     cond[0, 0] = cond[0, 2] = cond[1, 1] = 1
     worst = 0.0
-    for pictures, prefix_len in ((0, 0), (3, 0), (3, 5), (4, 6)):
-        when = torch.tensor([[3, 9, 30, 36], [3, 9, 30, 36]])[:, :pictures]
+    for pictures, prefix_len in ((0, 0), (3, 0), (3, 5), (7, 6)):    # 7: more than are kept
+        when = torch.tensor([[3, 9, 14, 20, 21, 30, 36]] * b)[:, :pictures]
         pats = torch.randn(b, pictures, m3.PATCHES, 768)
         prefix = torch.randint(0, c.vocab, (b, prefix_len))
         with torch.no_grad():

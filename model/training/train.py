@@ -4,7 +4,8 @@
 train.py --data DIR --places DIR --sounds DIR --pictures FILE --ends FILE --tokenizer FILE --synth PROGRAM --espeak-data DIR
          --out DIR --budget-s N
          [--voices DIR] [--init FOLDER | --resume]
-OUT/budget (a number of seconds) replaces --budget-s while it runs; OUT/checkpoint.pt is written every two minutes.
+OUT/budget (a number of seconds) replaces --budget-s while it runs; while there is OUT/pause, the device is left to others.
+OUT/checkpoint.pt (to go on with) and OUT/master (a model folder) are written every two minutes.
 Several GPUs: one process each, with RANK and WORLD_SIZE set; the first one writes to OUT, the others to OUT/rankN."""
 import argparse
 import glob
@@ -44,16 +45,17 @@ def options():
     a.add_argument("--voices", help="speech made beforehand, from voices.py")
     a.add_argument("--init", help="a model folder to begin with, instead of random weights")
     a.add_argument("--budget-s", type=float, default=1200)
-    a.add_argument("--batch", type=int, default=160)
+    a.add_argument("--batch", type=int, default=108)
     a.add_argument("--rich-batch", type=int, default=64)
-    a.add_argument("--rich-every", type=int, default=3)
+    a.add_argument("--rich-every", type=int, default=2)
     a.add_argument("--lr", type=float, default=2e-3, help="of Muon; AdamW takes 0.6 of it")
     a.add_argument("--warm", type=int, default=300, help="steps over which the learning rate rises")
     a.add_argument("--human", type=float, default=0.38)
     a.add_argument("--german", type=float, default=0.22, help="share of the windows without translation")
-    a.add_argument("--late", type=float, default=0.0, help="share of the words that are said a slot late")
+    a.add_argument("--late", type=float, default=0.2, help="share of the words that are said a slot late")
     a.add_argument("--wrong", type=float, default=0.04, help="share of the fed-back tokens that are wrong ones")
-    a.add_argument("--lost", type=float, default=0.03, help="... that are missing")
+    a.add_argument("--wrong-human", type=float, default=0.12, help="... in windows of recordings")
+    a.add_argument("--lost", type=float, default=0.0, help="... that are missing")
     a.add_argument("--ctc", type=float, default=step.SHARE["ctc"], help="weight of the letters' loss (0 with --init: model folders lack its head)")
     a.add_argument("--adamw", action="store_true", help="no Muon: for small batches, and for CPUs")
     a.add_argument("--hours", type=float, default=150, help="synthetic speech kept on the device")
@@ -61,7 +63,8 @@ def options():
     a.add_argument("--builders", type=int, default=4)
     a.add_argument("--qat", type=float, default=0.12, help="last part of the budget with quantised weights")
     a.add_argument("--save-every-s", type=float, default=120)
-    a.add_argument("--slots", type=int, default=256)
+    a.add_argument("--slots", type=int, default=384, help="of a window without pictures")
+    a.add_argument("--rich-slots", type=int, default=256, help="... with pictures and a prefix")
     a.add_argument("--size", default="nano")
     a.add_argument("--router", default="cross-modal", choices=m3.ROUTERS)
     a.add_argument("--seed", type=int, default=1)
@@ -78,7 +81,7 @@ def builder(q, a, c, rich, seed):
     os.nice(2)
     src = batches.Sources(texts.load(a.data, a.places), a.out)
     n = a.rich_batch if rich else a.batch
-    b = batches.Builder(c, tokens.Tokenizer(a.tokenizer), src, seed, batches.Layout(a.slots, rich), n * 2 // 5, a.human,
+    b = batches.Builder(c, tokens.Tokenizer(a.tokenizer), src, seed, batches.Layout(a.rich_slots if rich else a.slots, rich), n * 2 // 5, a.human,
                         pictures.names(a.pictures) if rich else None, a.german, a.late)
     while not src.shards:
         time.sleep(0.3)
@@ -141,7 +144,7 @@ class Run:
         self.a, self.t, self.store, self.peers = a, t, store, peers
         self.steps = {}
         for name, n, rich in (("plain", a.batch, False), ("rich", a.rich_batch, True)):
-            layout = batches.Layout(a.slots, rich)
+            layout = batches.Layout(a.rich_slots if rich else a.slots, rich)
             self.steps[name] = (step.Step(t, layout, n, n * 2 // 5, store), Batches(sources[name], t.dev == "cuda"))
         self.count, self.elapsed = 0, 0.0
 
@@ -163,12 +166,19 @@ class Run:
             say(f"device memory {torch.cuda.memory_reserved() / 2**30:.1f} GiB")
 
     def folder(self, name):
-        weights.save_folder(self.t.net, os.path.join(self.a.out, name), 16, 8)
+        """A model folder, f16 and the experts int8; whole at any time."""
+        path = os.path.join(self.a.out, name)
+        os.makedirs(path, exist_ok=True)
+        weights.save_folder(self.t.net, path + ".tmp", 16, 8)
+        for f in os.listdir(path + ".tmp"):
+            os.replace(os.path.join(path + ".tmp", f), os.path.join(path, f))
 
     def save(self):
         path = os.path.join(self.a.out, "checkpoint.pt")
         torch.save({**self.t.state(), "step": self.count, "elapsed": self.elapsed}, path + ".tmp")
         os.rename(path + ".tmp", path)
+        if self.a.router != "per-modality":              # which model folders do not have
+            self.folder("master")
 
     def load(self):
         s = torch.load(os.path.join(self.a.out, "checkpoint.pt"), map_location=self.t.dev)
@@ -201,6 +211,8 @@ class Run:
         saved, began_at = time.time(), begin - T0
         while True:
             if self.count % 10 == 0:
+                while os.path.exists(os.path.join(a.out, "pause")) and not self.peers.rank:
+                    time.sleep(0.2)                      # the others wait for what the first one says below
                 if os.path.exists(os.path.join(a.out, "budget")):
                     a.budget_s = float(open(os.path.join(a.out, "budget")).read())
                 self.elapsed = time.time() - begin
@@ -269,7 +281,7 @@ def main():
     peers.meet(dev, shared)
     torch.manual_seed(a.seed)
     t = step.Trainer(a.size, dev, peers.n, pictures.load(a.pictures).to(dev), a.lr, not a.no_compile, not a.adamw, c)
-    t.wrong, t.lost, t.share["ctc"] = a.wrong, a.lost, a.ctc
+    t.wrong, t.wrong_human, t.lost, t.share["ctc"] = a.wrong, a.wrong_human, a.lost, a.ctc
     if a.init:
         weights.load_into(t.net, a.init)
     if dev == "cuda":
@@ -302,8 +314,6 @@ def main():
     if not peers.rank:
         run.save()
         say("trained: steps", run.count, "seconds", round(run.elapsed))
-        if a.router != "per-modality":
-            run.folder("master")                         # f16, experts int8
         open(os.path.join(a.out, "weights.done"), "w").close()
 
 
