@@ -23,9 +23,17 @@
 enum { ALIGN = 256 };
 /* Of the attention: keys of a chunk, bytes of their scores, queries of a work group. */
 enum { CHUNK_MAX = 512, SCORES_MAX = 12288, QUERIES_MAX = 4, N_MAX = 16 };
-enum { CPU_GROUP = 8, MATVEC_GROUP = 128, MATMUL_GROUP = 256, MATMUL_SHARED = 40960, SORT_GROUP = 256 };
+enum { CPU_GROUP = 8, MATVEC_GROUP = 128, SORT_GROUP = 256 };
 
-const uint32_t lvx_tile_positions[LVX_TILES] = {1, 4, 8, 32, 64, 128};
+/* In the order of their positions, then of their rows. */
+const struct lvx_tile lvx_tiles[LVX_TILES] = {
+	{1, 16, 0, 0, 0, 0, 0},
+	{4, 16, 0, 0, 0, 0, 0},
+	{8, 16, 0, 0, 0, 0, 0},
+	{32, 16, 128, 1, 1, 8, 1},
+	{64, 16, 128, 1, 1, 8, 1},
+	{64, 32, 128, 2, 1, 4, 1},
+};
 
 /* ---- buffers ---- */
 
@@ -192,39 +200,53 @@ static bool uses_format(const struct lvx_runner *r, enum lvx_format f)
 	return false;
 }
 
+bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile)
+{
+	const struct lvx_tile *t = &lvx_tiles[tile];
+	if (tile <= LVX_TILE_FEW)
+		return true;
+	if (vk->is_cpu || f == LVX_FMT_F32) /* floats do not go through f16 */
+		return false;
+	/* as matmul.comp has it: both sides, a fragment of each part, the positions */
+	uint32_t parts = t->parts_m * t->parts_n * t->parts_k;
+	return (t->rows + t->positions) * (t->step / 8 + 1) * 16 * t->buffers + parts * 1024 +
+		       t->positions * 8 <= vk->limits.maxComputeSharedMemorySize;
+}
+
 uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f)
 {
-	if (vk->is_cpu || f == LVX_FMT_F32) /* floats do not go through f16 */
-		return LVX_TILE_FEW;
-	return vk->limits.maxComputeSharedMemorySize >= MATMUL_SHARED ? LVX_TILES - 1 : LVX_TILES - 2;
+	uint32_t tile = LVX_TILES - 1;
+	while (!lvx_has_tile(vk, f, tile))
+		tile--;
+	return tile;
 }
 
 enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
-	uint32_t t, struct lvx_error *err)
+	uint32_t tile, struct lvx_error *err)
 {
-	uint32_t np = lvx_tile_positions[t];
-	uint32_t cpu[] = {CPU_GROUP, f, np, lvx_cpu_tile_rows(t)};
-	uint32_t few[] = {MATVEC_GROUP, f, np, MATVEC_GROUP, true};
-	/* 32 positions leave room in shared memory for more columns at a time */
-	uint32_t shared = vk->limits.maxComputeSharedMemorySize;
-	uint32_t many[] = {MATMUL_GROUP, f, np, np == 32 && shared >= MATMUL_SHARED ? 128 : 64, true};
+	const struct lvx_tile *t = &lvx_tiles[tile];
+	uint32_t cpu[] = {CPU_GROUP, f, t->positions, lvx_cpu_tile_rows(tile)};
+	uint32_t few[] = {MATVEC_GROUP, f, t->positions, MATVEC_GROUP, true};
+	uint32_t many[] = {32 * t->parts_m * t->parts_n * t->parts_k, f, t->positions, t->step, true,
+		t->rows, t->parts_m, t->parts_n, t->parts_k, t->buffers};
 	if (vk->is_cpu)
 		return lvx_vk_pipeline(
 			vk, out, linear_spv, sizeof(linear_spv), cpu, 4, "linear", err);
-	if (t <= LVX_TILE_FEW)
+	if (tile <= LVX_TILE_FEW)
 		return lvx_vk_pipeline(
 			vk, out, matvec_spv, sizeof(matvec_spv), few, 5, "matvec", err);
 	return lvx_vk_pipeline(vk, out, vk->coop ? matmul_cm_spv : matmul_spv,
-		vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), many, 5, "matmul", err);
+		vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), many, 10, "matmul", err);
 }
 
 static enum lvx_status linear_pipelines(struct lvx_runner *r, struct lvx_error *err)
 {
 	enum lvx_status st = LVX_OK;
 	for (enum lvx_format f = 0; f < LVX_FMTS; f++)
-		for (uint32_t t = 0; t <= lvx_top_tile(r->vk, f) && st == LVX_OK; t++)
+		for (uint32_t t = 0; t < LVX_TILES && st == LVX_OK; t++)
 			/* routers are floats always */
-			if (uses_format(r, f) || (f == LVX_FMT_F32 && !r->vk->is_cpu))
+			if (lvx_has_tile(r->vk, f, t) &&
+				(uses_format(r, f) || (f == LVX_FMT_F32 && !r->vk->is_cpu)))
 				st = lvx_product_pipeline(r->vk, &r->linear[f][t], f, t, err);
 	return st;
 }

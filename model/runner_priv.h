@@ -211,8 +211,12 @@ struct lvx_runner {
 	uint64_t step;
 };
 
-/* Positions that a work group of a product takes. */
-extern const uint32_t lvx_tile_positions[LVX_TILES];
+/* What a work group of a product takes on a GPU; beyond LVX_TILE_FEW also how: matmul.comp's constants. */
+struct lvx_tile {
+	uint32_t positions, rows;
+	uint32_t step, parts_m, parts_n, parts_k, buffers;
+};
+extern const struct lvx_tile lvx_tiles[LVX_TILES];
 /* Rows of an invocation on a CPU, in a work group of 8: as many as its registers hold. */
 static inline uint32_t lvx_cpu_tile_rows(uint32_t tile)
 {
@@ -228,7 +232,8 @@ struct lvx_push_product {
 	float alpha, limit;
 };
 
-/* The widest kernel of a format, and the pipeline of one (runner_plan.c). */
+/* Whether a format has this kernel on this device; its widest one; and the pipeline (runner_plan.c). */
+bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile);
 uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f);
 enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
 	uint32_t tile, struct lvx_error *err);

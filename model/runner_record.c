@@ -13,8 +13,6 @@ enum {
 	MODE_PLAIN = 0,
 	MODE_DIRECT = 1,
 	MODE_GROUPED = 2,
-	MATVEC_ROWS = 16,
-	MATMUL_ROWS = 64,
 	BUSY_GROUPS = 128, /* work groups of a matmul */
 };
 
@@ -70,7 +68,7 @@ static void barrier(struct recorder *c)
 
 uint32_t lvx_product_groups(const struct lvx_vk *vk, uint32_t rows, uint32_t tile)
 {
-	uint32_t per = vk->is_cpu ? 8 * lvx_cpu_tile_rows(tile) : tile <= LVX_TILE_FEW ? MATVEC_ROWS : MATMUL_ROWS;
+	uint32_t per = vk->is_cpu ? 8 * lvx_cpu_tile_rows(tile) : lvx_tiles[tile].rows;
 	return (rows + per - 1) / per;
 }
 
@@ -84,13 +82,23 @@ static uint32_t pick_tile(const struct lvx_runner *r, const struct lvx_matrix *m
 {
 	if (r->vk->is_cpu)
 		return n <= 1 ? 0 : n <= 8 ? 1 : 2;
-	uint32_t tile = 0, top = r->exact ? LVX_TILE_FEW : lvx_top_tile(r->vk, m->format);
-	while (tile < top && lvx_tile_positions[tile] < n)
+	uint32_t tile = 0, few = LVX_TILE_FEW;
+	while (tile < few && lvx_tiles[tile].positions < n)
 		tile++;
-	while (tile > LVX_TILE_FEW + 1 &&
-		groups_x(r, m, tile) * (n / lvx_tile_positions[tile]) < BUSY_GROUPS &&
-		n >= 2 * lvx_tile_positions[tile - 1])
-		tile--;
+	if (r->exact || lvx_tiles[tile].positions >= n)
+		return tile;
+	/* The widest that still keeps the device busy, else the one with the most work groups. */
+	uint32_t most = 0;
+	for (uint32_t t = few + 1; t < LVX_TILES; t++) {
+		uint32_t np = lvx_tiles[t].positions, groups = groups_x(r, m, t) * ((n + np - 1) / np);
+		bool wider = np / 2 < n;
+		if (!lvx_has_tile(r->vk, m->format, t))
+			continue;
+		if (groups >= BUSY_GROUPS ? wider : groups > most) {
+			tile = t;
+			most = groups < BUSY_GROUPS ? groups : BUSY_GROUPS;
+		}
+	}
 	return tile;
 }
 
@@ -110,7 +118,7 @@ static struct lvx_push_product linear_push(const struct lvx_matrix *m, uint32_t 
 static void run_plain(struct recorder *c, const char *what, const struct lvx_matrix *m, VkDescriptorSet set,
 	const struct lvx_push_product *push)
 {
-	uint32_t tile = pick_tile(c->r, m, push->n_items), np = lvx_tile_positions[tile];
+	uint32_t tile = pick_tile(c->r, m, push->n_items), np = lvx_tiles[tile].positions;
 	if (push->n_items)
 		dispatch(c, what, c->r->linear[m->format][tile], set, push, sizeof(*push),
 			groups_x(c->r, m, tile), (push->n_items + np - 1) / np);
@@ -237,7 +245,7 @@ static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 	uint32_t items = n * r->model->config.top_k, tile = expert_tile(r, &y->expert_up, items);
 	struct {
 		uint32_t n_items, tile, items_at, x_up, x_down;
-	} sort = {items, lvx_tile_positions[tile],
+	} sort = {items, lvx_tiles[tile].positions,
 		(r->model->config.n_experts + r->at->max_positions * r->model->config.top_k) * 4,
 		groups_x(r, &y->expert_up, tile),
 		groups_x(r, &y->expert_down, tile)};

@@ -209,7 +209,7 @@ static double time_product(struct lvx_vk *vk, uint32_t rows, uint32_t cols, uint
 		.push = &push,
 		.push_bytes = sizeof(push),
 		.x = lvx_product_groups(vk, rows, tile),
-		.y = (n + lvx_tile_positions[tile] - 1) / lvx_tile_positions[tile],
+		.y = (n + lvx_tiles[tile].positions - 1) / lvx_tiles[tile].positions,
 		.times = times};
 	double s = 0.0;
 	enum lvx_status st = lvx_product_pipeline(vk, &j.pipeline, LVX_FMT_I8, tile, err);

@@ -229,13 +229,15 @@ static void check(const struct kernels *k)
 	const char *seed = getenv("LVX_SEED");
 	static const struct {
 		enum lvx_dtype matrices, units;
-		uint32_t rows, group;
-	} list[] = {{LVX_DTYPE_I8, LVX_DTYPE_U8, ROWS_MAX, 0}, {LVX_DTYPE_F16, LVX_DTYPE_I8, 11, 0},
-		{LVX_DTYPE_U8, LVX_DTYPE_F16, 1, 0}, {LVX_DTYPE_F32, LVX_DTYPE_F16, 23, 0},
-		{LVX_DTYPE_F16, LVX_DTYPE_F32, 5, 0}, {LVX_DTYPE_I8, LVX_DTYPE_I8, 19, 16}};
+		uint32_t rows, group, vocab;
+	} list[] = {{LVX_DTYPE_I8, LVX_DTYPE_U8, ROWS_MAX, 0, 4100}, /* the widest product */
+		{LVX_DTYPE_F16, LVX_DTYPE_I8, 11, 0, 0}, {LVX_DTYPE_U8, LVX_DTYPE_F16, 1, 0, 0},
+		{LVX_DTYPE_F32, LVX_DTYPE_F16, 23, 0, 0}, {LVX_DTYPE_F16, LVX_DTYPE_F32, 5, 0, 0},
+		{LVX_DTYPE_I8, LVX_DTYPE_I8, 19, 16, 0}};
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
 		state = (seed ? (uint32_t)strtoul(seed, NULL, 10) : 1) * 2654435761u + (uint32_t)i + 1;
 		struct lvx_shape s = random_shape(list[i].matrices, list[i].units, list[i].group, !k->exact);
+		s.vocab = list[i].vocab ? list[i].vocab : s.vocab;
 		check_shape(&s, list[i].rows, k);
 	}
 }
