@@ -98,7 +98,7 @@ struct lvx_run {
 	int64_t position;      /* the run's slot number (prefix: of its first token, -n, or moved) */
 	const float *features; /* slot: [frames * mels]; picture: [n][patch values]; else NULL */
 	const int32_t *tokens; /* slot: [n_lanes] fed back; prefix: [n]; else NULL */
-	const int32_t *conditions; /* [n_conditions] indices, summed */
+	const int32_t *conditions; /* [n_conditions] indices, summed; each counts once */
 	uint32_t n_conditions;
 	uint32_t want_lanes; /* bit per lane whose token is wanted (slots only) */
 	/* Tokens of the first lane that count LVX_FAVOUR more wherever that lane's best is not PAD. */

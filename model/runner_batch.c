@@ -87,12 +87,6 @@ static void sort_runs(struct lvx_runner *r, const struct lvx_run *runs, uint32_t
 				r->at->order[at++] = i;
 }
 
-static void add_vector(float *out, const float *v, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		out[i] += v[i];
-}
-
 /* Modality memory: what the row has seen, and how this run's mean is folded in. */
 static void fill_run(
 	struct lvx_runner *r, const struct lvx_run *run, uint32_t index, uint32_t first)
@@ -130,10 +124,8 @@ static void fill_run(
 		row->n[m] = n_new;
 		row->last[m] = now;
 	}
-	float *cond = (float *)lvx_mapped(&r->at->upload, &r->at->v.cond) + (size_t)index * c->hidden;
-	memset(cond, 0, c->hidden * sizeof(*cond));
 	for (uint32_t i = 0; i < run->n_conditions; i++)
-		add_vector(cond, r->conditions + (size_t)run->conditions[i] * c->hidden, c->hidden);
+		rec->conditions |= 1u << run->conditions[i];
 }
 
 /* The keys that a run sees and the places its own go to. */
@@ -189,27 +181,23 @@ static void fill_angles(struct lvx_runner *r, const struct lvx_run *run, uint32_
 
 static void fill_features(struct lvx_runner *r, const struct lvx_run *run, const uint32_t done[3])
 {
-	const struct lvx_config *c = &r->model->config;
-	const struct lvx_weight *e = &r->model->graph.weights[r->model->graph.embed];
+	const uint32_t n_lanes = r->model->config.n_lanes;
 	uint32_t at = done[run->kind];
 	struct lvx_vk_buffer *up = &r->at->upload;
-	float *out;
 	switch (run->kind) {
 	case LVX_RUN_SLOT:
-		out = (float *)lvx_mapped(up, &r->at->v.mel) + (size_t)at * r->audio.cols;
-		memcpy(out, run->features, r->audio.cols * sizeof(float));
-		out = (float *)lvx_mapped(up, &r->at->v.lane_tokens) + (size_t)at * r->lanes_in.cols;
-		for (uint32_t i = 0; i < c->n_lanes; i++)
-			lvx_weight_row(e, (uint32_t)run->tokens[i], out + (size_t)i * c->hidden);
+		memcpy((float *)lvx_mapped(up, &r->at->v.mel) + (size_t)at * r->audio.cols, run->features,
+			r->audio.cols * sizeof(float));
+		memcpy((int32_t *)lvx_mapped(up, &r->at->v.lane_ids) + (size_t)at * n_lanes, run->tokens,
+			n_lanes * sizeof(int32_t));
 		break;
 	case LVX_RUN_PICTURE:
-		out = (float *)lvx_mapped(up, &r->at->v.patches) + (size_t)at * r->image.cols;
-		memcpy(out, run->features, (size_t)run->n * r->image.cols * sizeof(float));
+		memcpy((float *)lvx_mapped(up, &r->at->v.patches) + (size_t)at * r->image.cols,
+			run->features, (size_t)run->n * r->image.cols * sizeof(float));
 		break;
 	case LVX_RUN_PREFIX:
-		out = (float *)lvx_mapped(up, &r->at->v.tokens) + (size_t)at * c->hidden;
-		for (uint32_t i = 0; i < run->n; i++)
-			lvx_weight_row(e, (uint32_t)run->tokens[i], out + (size_t)i * c->hidden);
+		memcpy((int32_t *)lvx_mapped(up, &r->at->v.token_ids) + at, run->tokens,
+			run->n * sizeof(int32_t));
 		break;
 	}
 }

@@ -174,7 +174,8 @@ static enum lvx_status finish_blob(struct lvx_runner *r, struct blob *blob, stru
 			set_matrix(matrices[i], b->buffer);
 	} else {
 		struct lvx_view *views[] = {
-			&r->audio_norm, &r->image_norm, &r->final_norm, &r->place, &r->activity};
+			&r->audio_norm, &r->image_norm, &r->final_norm, &r->place, &r->activity,
+			&r->conditions};
 		struct lvx_matrix *matrices[] = {
 			&r->audio, &r->lanes_in, &r->image, &r->lanes_out, &r->embed};
 		for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
@@ -383,6 +384,20 @@ static enum lvx_status pack_image(struct lvx_runner *r, struct blob *blob,
 		  : no_memory(err);
 }
 
+static enum lvx_status pack_conditions(struct lvx_runner *r, struct blob *blob, struct lvx_error *err)
+{
+	const struct lvx_model *m = r->model;
+	uint32_t n = m->config.n_conditions, d = m->config.hidden;
+	/* without any there is one that nobody has: a view is never empty */
+	float *to = blob_add(blob, (size_t)(n ? n : 1) * d * sizeof(float), &r->conditions);
+	if (!to)
+		return no_memory(err);
+	memset(to, 0, (size_t)(n ? n : 1) * d * sizeof(float));
+	for (uint32_t i = 0; i < n; i++)
+		lvx_weight_row(&m->graph.weights[m->graph.conditions], i, to + (size_t)i * d);
+	return LVX_OK;
+}
+
 static enum lvx_status pack_op(
 	struct lvx_runner *r, struct blob *blob, const struct lvx_op *op, struct lvx_error *err)
 {
@@ -404,7 +419,7 @@ static enum lvx_status pack_op(
 	case LVX_OP_EMBED_IMAGE:
 		return pack_image(r, blob, &op->embed, err);
 	case LVX_OP_EMBED_TEXT:
-		return LVX_OK; /* the host looks tokens up */
+		return LVX_OK; /* tokens.comp reads the last layer's */
 	case LVX_OP_NORM:
 		norm = !layer ? &r->final_norm : layer->norm1.size ? &layer->norm2 : &layer->norm1;
 		return pack_norm(r, blob, norm, &op->norm) ? LVX_OK : no_memory(err);
@@ -447,12 +462,8 @@ enum lvx_status lvx_runner_pack(struct lvx_runner *r, struct lvx_error *err)
 	enum lvx_status st = LVX_OK;
 	r->blobs = calloc(m->graph.n_weights, sizeof(*r->blobs)); /* far more than enough */
 	r->layers = calloc(c->n_layers, sizeof(*r->layers));
-	r->conditions = calloc((size_t)c->n_conditions * c->hidden + 1, sizeof(float));
-	if (!r->blobs || !r->layers || !r->conditions)
+	if (!r->blobs || !r->layers)
 		return no_memory(err);
-	for (uint32_t i = 0; i < c->n_conditions; i++)
-		lvx_weight_row(&m->graph.weights[m->graph.conditions], i,
-			r->conditions + (size_t)i * c->hidden);
 	for (uint32_t l = 0; l <= c->n_layers && st == LVX_OK; l++) {
 		blob.layer = l < c->n_layers ? &r->layers[l] : NULL;
 		for (uint32_t i = 0; i < m->graph.n_ops && st == LVX_OK; i++) {
@@ -462,6 +473,8 @@ enum lvx_status lvx_runner_pack(struct lvx_runner *r, struct lvx_error *err)
 			if (mine)
 				st = pack_op(r, &blob, op, err);
 		}
+		if (st == LVX_OK && l == c->n_layers)
+			st = pack_conditions(r, &blob, err);
 		if (st == LVX_OK)
 			st = finish_blob(r, &blob, err);
 	}

@@ -19,6 +19,7 @@
 #include "norm_spv.h"
 #include "rope_spv.h"
 #include "router_spv.h"
+#include "tokens_spv.h"
 
 enum { ALIGN = 256 };
 /* Of the attention: keys of a chunk, bytes of their scores, queries of a work group. */
@@ -76,16 +77,15 @@ static VkDeviceSize slots_at(const struct lvx_runner *r)
 static enum lvx_status upload_buffers(struct lvx_runner *r, struct lvx_error *err)
 {
 	const struct lvx_config *c = &r->model->config;
-	VkDeviceSize p = r->at->max_positions, s = slots_at(r), d = c->hidden;
+	VkDeviceSize p = r->at->max_positions, s = slots_at(r);
 	const struct wanted list[] = {
 		{&r->at->v.pos, p * sizeof(struct lvx_pos) / 4},
 		{&r->at->v.runs, r->n_rows * sizeof(struct lvx_run_rec) / 4},
 		{&r->at->v.rope, p * c->rotary_dim},
-		{&r->at->v.cond, r->n_rows * d},
 		{&r->at->v.mel, s * r->audio.cols},
-		{&r->at->v.lane_tokens, s * r->lanes_in.cols},
+		{&r->at->v.lane_ids, s * c->n_lanes},
 		{&r->at->v.patches, p * r->image.cols},
-		{&r->at->v.tokens, p * d},
+		{&r->at->v.token_ids, p},
 		{&r->at->v.favoured, s * sizeof(struct lvx_favoured) / 4},
 	};
 	size_t n = sizeof(list) / sizeof(list[0]);
@@ -108,6 +108,8 @@ static enum lvx_status scratch_buffers(struct lvx_runner *r, struct lvx_error *e
 	VkDeviceSize heads = (VkDeviceSize)c->n_heads * c->head_dim;
 	uint32_t wide = c->dense_inter > c->shared_inter ? c->dense_inter : c->shared_inter;
 	const struct wanted list[] = {
+		{&r->at->v.lane_tokens, s * r->lanes_in.cols},
+		{&r->at->v.tokens, p * d},
 		{&r->at->v.audio, s * d},
 		{&r->at->v.lanes, s * d},
 		{&r->at->v.image, p * d},
@@ -308,6 +310,7 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 	uint32_t router[] = {cpu ? r->group : LVX_VK_GROUP, c->n_experts, c->router_dim, c->top_k, cpu};
 	uint32_t sort[] = {cpu ? r->group : SORT_GROUP, c->n_experts};
 	uint32_t small[] = {cpu ? r->group : 64};
+	uint32_t tokens[] = {r->group, r->embed.format, 1, !cpu};
 	const struct {
 		VkPipeline *out;
 		const uint32_t *code;
@@ -316,6 +319,7 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 		uint32_t n;
 		const char *name;
 	} list[] = {
+		{&r->tokens_p, tokens_spv, sizeof(tokens_spv), tokens, 4, "tokens"},
 		{&r->embed_p, embed_spv, sizeof(embed_spv), plain, 1, "embed"},
 		{&r->norm_p, norm_spv, sizeof(norm_spv), plain, 1, "norm"},
 		{&r->rope_p, rope_spv, sizeof(rope_spv), rope, 4, "rope"},
@@ -454,7 +458,7 @@ static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 
 static enum lvx_status sets_at(struct lvx_runner *r, struct lvx_error *err)
 {
-	uint32_t n_layers = r->model->config.n_layers, n = 8 + n_layers * 16;
+	uint32_t n_layers = r->model->config.n_layers, n = 10 + n_layers * 16;
 	const VkDescriptorPoolSize sizes[] = {
 		{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, n * LVX_VK_BINDINGS},
 		{VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, n * LVX_VK_TEXELS}};
@@ -467,11 +471,15 @@ static enum lvx_status sets_at(struct lvx_runner *r, struct lvx_error *err)
 	r->at->texels = calloc((size_t)n * LVX_VK_TEXELS, sizeof(*r->at->texels));
 	if (!r->at->sets || !r->at->texels)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
+	MAKE_SET(&r->at->s.lane_tokens, &r->embed.weights, &r->embed.scales, &r->at->v.mel,
+		&r->at->v.lane_tokens, &r->at->v.lane_ids);
+	MAKE_SET(&r->at->s.tokens, &r->embed.weights, &r->embed.scales, &r->at->v.mel, &r->at->v.tokens,
+		&r->at->v.token_ids);
 	PRODUCT_SET(&r->at->s.audio, r->audio, &r->at->v.mel, &r->at->v.audio, &r->at->v.list);
 	PRODUCT_SET(&r->at->s.lanes_in, r->lanes_in, &r->at->v.lane_tokens, &r->at->v.lanes, &r->at->v.list);
 	PRODUCT_SET(&r->at->s.image, r->image, &r->at->v.patches, &r->at->v.image, &r->at->v.list);
-	MAKE_SET(&r->at->s.embed, &r->at->v.pos, &r->at->v.cond, &r->at->v.audio, &r->at->v.lanes, &r->at->v.image,
-		&r->at->v.tokens, &r->place, &r->audio_norm, &r->image_norm, &r->at->v.x);
+	MAKE_SET(&r->at->s.embed, &r->at->v.pos, &r->conditions, &r->at->v.audio, &r->at->v.lanes, &r->at->v.image,
+		&r->at->v.tokens, &r->place, &r->audio_norm, &r->image_norm, &r->at->v.runs, &r->at->v.x);
 	MAKE_SET(&r->at->s.final, &r->at->v.pos, &r->at->v.x, &r->at->v.sum, &r->at->v.expert_sum, &r->at->v.share,
 		&r->final_norm, &r->at->v.heads, &r->activity, &r->at->v.activity);
 	PRODUCT_SET(&r->at->s.lanes_out, r->lanes_out, &r->at->v.heads, &r->at->v.lane_heads, &r->at->v.list);

@@ -64,7 +64,7 @@ struct lvx_run_rec {
 	uint32_t row, modality, first, n;
 	uint32_t present;
 	float keep, add;
-	uint32_t pad;
+	uint32_t conditions;
 };
 
 /* Of a slot that wants the first lane, in the order of that lane's items. */
@@ -122,8 +122,8 @@ struct lvx_place {
 	struct lvx_vk_buffer scratch, upload, readback; /* SECOND: scratch and inputs are STEP's */
 	struct lvx_vk_buffer inputs; /* what upload is copied to, where the host shares no memory */
 	struct {
-		struct lvx_view pos, runs, rope, cond, mel, lane_tokens, patches, tokens, favoured;
-		struct lvx_view audio, lanes, image, x, h, qkv, q, attention, out, unit,
+		struct lvx_view pos, runs, rope, mel, lane_ids, patches, token_ids, favoured;
+		struct lvx_view lane_tokens, tokens, audio, lanes, image, x, h, qkv, q, attention, out, unit,
 			expert_unit, sum, expert_sum, kvh, choice, share, list, dispatch, heads,
 			lane_heads, logits, routed;
 		struct lvx_view best, activity;
@@ -133,7 +133,7 @@ struct lvx_place {
 	uint32_t n_texels;
 	struct lvx_layer_sets *sets;
 	struct {
-		VkDescriptorSet audio, lanes_in, image, embed, final, lanes_out, vocab, argmax;
+		VkDescriptorSet lane_tokens, tokens, audio, lanes_in, image, embed, final, lanes_out, vocab, argmax;
 	} s;
 	/* the batch that is in it */
 	struct lvx_shape shape;
@@ -182,8 +182,7 @@ struct lvx_runner {
 	uint32_t n_blobs;
 	struct lvx_layer *layers;
 	struct lvx_matrix audio, lanes_in, image, lanes_out, embed;
-	struct lvx_view audio_norm, image_norm, final_norm, place, activity;
-	float *conditions; /* [n_conditions][D], host */
+	struct lvx_view audio_norm, image_norm, final_norm, place, activity, conditions;
 
 	/* state on the device */
 	struct lvx_vk_buffer memory;
@@ -191,7 +190,7 @@ struct lvx_runner {
 
 	/* pipelines, descriptor sets, command buffers */
 	VkPipeline linear[LVX_FMTS][LVX_TILES];
-	VkPipeline embed_p, norm_p, rope_p, attention_p, attention_patches_p, router_p, memory_p,
+	VkPipeline tokens_p, embed_p, norm_p, rope_p, attention_p, attention_patches_p, router_p, memory_p,
 		group_p, argmax_p;
 	struct lvx_place places[LVX_PLACES];
 	struct lvx_place *at; /* of the batch in hand */

@@ -170,6 +170,15 @@ static void norm(struct recorder *c, VkDescriptorSet set, uint32_t n, uint32_t a
 	dispatch(c, "norm", c->r->norm_p, set, &push, sizeof(push), n, 1);
 }
 
+/* The embeddings of n tokens. */
+static void tokens(struct recorder *c, VkDescriptorSet set, uint32_t n)
+{
+	struct lvx_push_product push = linear_push(&c->r->embed, n);
+	push.y_stride = c->r->embed.cols;
+	if (n)
+		dispatch(c, "tokens", c->r->tokens_p, set, &push, sizeof(push), n, 1);
+}
+
 static void record_inputs(struct recorder *c, const struct lvx_shape *s, uint32_t n)
 {
 	struct lvx_runner *r = c->r;
@@ -177,9 +186,12 @@ static void record_inputs(struct recorder *c, const struct lvx_shape *s, uint32_
 		uint32_t dim;
 		float eps;
 	} push = {r->model->config.hidden, r->model->config.eps};
+	tokens(c, r->at->s.lane_tokens, s->n_slots * r->model->config.n_lanes);
+	tokens(c, r->at->s.tokens, s->n_tokens);
 	linear(c, "audio", &r->audio, r->at->s.audio, s->n_slots);
-	linear(c, "lanes_in", &r->lanes_in, r->at->s.lanes_in, s->n_slots);
 	linear(c, "image", &r->image, r->at->s.image, s->n_patches);
+	barrier(c);
+	linear(c, "lanes_in", &r->lanes_in, r->at->s.lanes_in, s->n_slots);
 	barrier(c);
 	dispatch(c, "embed", r->embed_p, r->at->s.embed, &push, sizeof(push), n, 1);
 	barrier(c);
@@ -346,11 +358,10 @@ static void copy_inputs(struct recorder *c, const struct lvx_shape *s, uint32_t 
 		{&r->at->v.pos, n * sizeof(struct lvx_pos) / 4},
 		{&r->at->v.runs, runs * sizeof(struct lvx_run_rec) / 4},
 		{&r->at->v.rope, (VkDeviceSize)n * config->rotary_dim},
-		{&r->at->v.cond, (VkDeviceSize)runs * config->hidden},
 		{&r->at->v.mel, (VkDeviceSize)s->n_slots * r->audio.cols},
-		{&r->at->v.lane_tokens, (VkDeviceSize)s->n_slots * r->lanes_in.cols},
+		{&r->at->v.lane_ids, (VkDeviceSize)s->n_slots * config->n_lanes},
 		{&r->at->v.patches, (VkDeviceSize)s->n_patches * r->image.cols},
-		{&r->at->v.tokens, (VkDeviceSize)s->n_tokens * config->hidden},
+		{&r->at->v.token_ids, s->n_tokens},
 		{&r->at->v.favoured, s->n_items[0] * sizeof(struct lvx_favoured) / 4},
 	};
 	VkBufferCopy regions[sizeof(list) / sizeof(list[0])];

@@ -19,7 +19,7 @@ struct Run {
 	uint row, modality, first, n;
 	uint present; /* bit per modality whose memory may be read */
 	float keep, add; /* memory = keep * memory + add * mean */
-	uint pad;
+	uint conditions; /* bit per condition */
 };
 
 const uint KIND_SLOT = 0, KIND_PATCH = 1, KIND_TOKEN = 2;

@@ -19,6 +19,7 @@
 
 layout(constant_id = 3) const uint BK = 32; /* columns of a step; a block, or several */
 layout(constant_id = 4) const bool SCALE16 = false;
+#include "scales.glsl"
 layout(constant_id = 5) const uint ROWS = 64;
 layout(constant_id = 6) const uint PM = 2;
 layout(constant_id = 7) const uint PN = 2;
@@ -41,15 +42,6 @@ shared uint sh_x[NP], sh_item[NP];
 uvec4 half8(vec4 a, vec4 b)
 {
 	return uvec4(packHalf2x16(a.xy), packHalf2x16(a.zw), packHalf2x16(b.xy), packHalf2x16(b.zw));
-}
-
-float scale_at(uint i)
-{
-	if (SCALE16) {
-		vec2 v = unpackHalf2x16(scales[i / 2]);
-		return (i & 1) == 0 ? v.x : v.y;
-	}
-	return uintBitsToFloat(scales[i]);
 }
 
 /* Between the writing and the reading of fragments. */

@@ -13,20 +13,11 @@
 layout(constant_id = 3) const uint WG = 128;
 layout(constant_id = 4) const bool SCALE16 = false;
 
+#include "scales.glsl"
+
 const uint PARTS = WG / 8, AHEAD = DTYPE == 3 ? 2 : 4;
 
 shared float sh[2 * NP * WG];
-
-float scale_at(uint i)
-{
-	if (DTYPE < 2)
-		return 1.0;
-	if (SCALE16) {
-		vec2 v = unpackHalf2x16(scales[i / 2]);
-		return (i & 1) == 0 ? v.x : v.y;
-	}
-	return uintBitsToFloat(scales[i]);
-}
 
 float total(uint r, uint row, uint p)
 {

@@ -25,6 +25,7 @@
 #include "norm_spv.h"
 #include "rope_spv.h"
 #include "router_spv.h"
+#include "tokens_spv.h"
 
 /* SPIR-V 1.5, chapter 3. */
 enum {
