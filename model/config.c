@@ -373,12 +373,16 @@ static void read_root(struct reader *r, const json_t *root, struct lvx_config *c
 	read_delays(r, o, c);
 	c->window_slots = u32(r, o, "window_slots", 1, 8192);
 	c->max_prefix = u32(r, o, "max_prefix", 0, 4096);
+	if (r->status == LVX_OK && json_object_get(o, "anew_slots"))
+		c->anew_slots = u32(r, o, "anew_slots", 25, 1000000);
 	const struct lvx_audio_spec *a = &c->frontend.audio;
 	check(r, (uint64_t)lvx_audio_slot_samples(a) * 1000 ==
 			(uint64_t)c->slot_ms * a->sample_rate,
 		"'slot_ms' does not match 'frames_per_slot' x 'hop_length'");
 	read_lanes(r, root, c);
 	read_heads(r, root, c);
+	check(r, c->anew_slots == 0 || c->activity_levels[LVX_SPEECH].on < 1,
+		"'anew_slots' needs an activity head that knows of speech");
 	read_targets(r, c);
 	check_delays(r, c);
 	read_confidence(r, root, c);

@@ -36,6 +36,7 @@ struct lvx_config {
 
 	struct lvx_frontend_spec frontend;
 	uint32_t slot_ms, delay_slots, window_slots, max_prefix, max_pictures;
+	uint32_t anew_slots; /* a row so old begins anew in a pause; 0: never */
 	uint32_t delays[LVX_DELAYS_MAX], n_delays; /* at least delay_slots itself */
 	float confidence_scale, confidence_offset; /* of a word's log-odds; 1 and 0: as they are */
 	struct lvx_lane_info lanes[LVX_LANES_MAX];

@@ -8,6 +8,11 @@
  * included; after a shorter one it goes on, and so does a word that a gap
  * shorter than the delay cuts.
  *
+ * A pause: a long stream is heard worse than its beginning (docs/MODEL.md, "Hours on end"), so a
+ * row that has run for anew_slots begins anew where nobody speaks, once what was heard has been
+ * said, for which it hears silence that is not on the timeline. On the timeline nothing changes.
+ * A row that describes goes on: it would describe the same picture again.
+ *
  * A further row runs what the row that it follows has put into a batch, mostly in
  * the same batch. Where it is so late that the trail is full (its pictures wait),
  * the other waits for it: a row that hears everything is slower, not another text.
@@ -17,6 +22,7 @@
 enum {
 	QUIET_SLOTS = 3, /* lanes that say nothing for so long have said all */
 	TAIL_MORE = 50,  /* slots beyond the delay for what is still to be said */
+	REST_SLOTS = 1,  /* since speech was found to have ended: a pause */
 };
 
 /* ---- the trail ---- */
@@ -43,6 +49,7 @@ void lvx_scheduler_leave_run(struct row *row, const struct lvx_run *run)
 					    : row->state == ROW_TAIL     ? LVX_TRAIL_SILENCE
 									 : LVX_TRAIL_SLOT,
 		.pts_us = row->item.pts_us,
+		.pause = row->script.pausing,
 		.caption = lvx_delayed_caption(&row->policy)};
 	lvx_trail_add(row->trail, &e, e.kind == LVX_TRAIL_SILENCE ? NULL : row->input);
 	row->left_trail = true;
@@ -65,6 +72,17 @@ static void begin_tail(struct row *row, bool ending, int64_t max)
 	row->state = ROW_TAIL;
 }
 
+/* The context is empty. */
+static void begin_anew(struct lvx_scheduler *s, struct row *row)
+{
+	lvx_runner_reset_row(s->runner, row->policy.row);
+	lvx_delayed_restart(&row->policy);
+	if (row->favour)
+		lvx_favour_restart(row->favour);
+	row->prefix_due = row->n_prefix > 0;
+	row->heard = false;
+}
+
 /* What comes next is at pts_us. */
 static void pass_gap(
 	struct lvx_scheduler *s, struct row *row, int64_t pts_us, int64_t gap_us, bool anew)
@@ -73,13 +91,8 @@ static void pass_gap(
 		lvx_script_flush(&row->script);
 	lvx_script_gap(&row->script, pts_us - gap_us, pts_us);
 	if (anew) {
-		lvx_runner_reset_row(s->runner, row->policy.row);
-		lvx_delayed_restart(&row->policy);
+		begin_anew(s, row);
 		lvx_script_restart(&row->script);
-		if (row->favour)
-			lvx_favour_restart(row->favour);
-		row->prefix_due = row->n_prefix > 0;
-		row->heard = false;
 	}
 }
 
@@ -95,6 +108,59 @@ static void end_gap(struct lvx_scheduler *s, struct row *row)
 		&(struct lvx_trail_entry){
 			.kind = LVX_TRAIL_GAP, .pts_us = pts_us, .gap_us = gap_us, .anew = anew});
 	pass_gap(s, row, pts_us, gap_us, anew);
+}
+
+/* ---- pauses ---- */
+
+static bool describes(const struct row *row)
+{
+	return row->policy.lanes & ~(row->policy.caption | row->policy.translation);
+}
+
+/* Slots of silence after which a row has said what it heard, if its lanes are quiet. */
+static uint32_t said_after(const struct row *row)
+{
+	return row->policy.delay_slots + 1 + QUIET_SLOTS;
+}
+
+static void end_pause(struct lvx_scheduler *s, struct row *row)
+{
+	row->state = ROW_RUNS;
+	leave_mark(row, &(struct lvx_trail_entry){.kind = LVX_TRAIL_PAUSE, .pts_us = row->item.pts_us});
+	lvx_script_pause(&row->script, false);
+	lvx_script_close_words(&row->script);
+	begin_anew(s, row);
+}
+
+/* The coming slot's row is old and nobody speaks. */
+static void look_for_pause(struct lvx_scheduler *s, struct row *row)
+{
+	uint32_t after = s->model->config.anew_slots, least = said_after(row);
+	if (after == 0 || row->policy.slot < after || describes(row) || !row->heard ||
+		!lvx_script_rests(&row->script, REST_SLOTS))
+		return;
+	/* A long one has been silence enough. */
+	if (lvx_script_rests(&row->script, least) &&
+		lvx_script_is_quiet(&row->script, row->policy.lanes, least)) {
+		end_pause(s, row);
+		return;
+	}
+	begin_tail(row, false, INT64_MAX);
+	lvx_script_pause(&row->script, true);
+}
+
+/*
+ * What this row follows has begun anew. It does so too, unless it describes or still has something
+ * to say: then in a later pause.
+ */
+static void pass_pause(struct lvx_scheduler *s, struct row *row)
+{
+	lvx_script_pause(&row->script, false);
+	if (!row->heard || describes(row) ||
+		!lvx_script_is_quiet(&row->script, row->policy.lanes, QUIET_SLOTS))
+		return;
+	lvx_script_close_words(&row->script);
+	begin_anew(s, row);
 }
 
 static void end_row(struct row *row)
@@ -116,13 +182,16 @@ static void end_input(struct row *row)
 /* A slot of silence is done. */
 void lvx_scheduler_step_tail(struct lvx_scheduler *s, struct row *row)
 {
-	uint32_t least = row->policy.delay_slots + 1 + QUIET_SLOTS;
-	bool said = ++row->tail_run >= least &&
+	bool said = ++row->tail_run >= said_after(row) &&
 		    lvx_script_is_quiet(&row->script, row->policy.lanes, QUIET_SLOTS);
 	if (!said && row->tail_run < row->tail_max)
 		return;
 	if (row->ending) {
 		end_row(row);
+		return;
+	}
+	if (row->script.pausing) {
+		end_pause(s, row);
 		return;
 	}
 	if (said)
@@ -143,6 +212,8 @@ static bool get_followed(struct lvx_scheduler *s, struct row *row)
 		e = &t->entries[row->next % LVX_TRAIL_ENTRIES];
 		if (e->kind == LVX_TRAIL_GAP)
 			pass_gap(s, row, e->pts_us, e->gap_us, e->anew && row->heard);
+		else if (e->kind == LVX_TRAIL_PAUSE)
+			pass_pause(s, row);
 		else if (e->kind != LVX_TRAIL_SILENCE || row->heard)
 			break;
 	}
@@ -160,6 +231,7 @@ static bool get_followed(struct lvx_scheduler *s, struct row *row)
 	row->item.kind = e->kind == LVX_TRAIL_PICTURE ? LVX_FEED_PICTURE : LVX_FEED_SLOT;
 	row->item.pts_us = silence ? LVX_NOT_TIMED : e->pts_us;
 	row->input = silence ? s->silence : lvx_trail_values(t, row->next);
+	lvx_script_pause(&row->script, e->pause);
 	if (e->kind != LVX_TRAIL_PICTURE)
 		lvx_delayed_follow(&row->policy, e->caption);
 	return true;
@@ -192,6 +264,8 @@ bool lvx_scheduler_get_input(struct lvx_scheduler *s, struct row *row)
 			begin_tail(row, false, slots);
 		else
 			end_gap(s, row);
+	} else if (row->item.kind == LVX_FEED_SLOT) {
+		look_for_pause(s, row);
 	}
 	return true;
 }

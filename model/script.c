@@ -195,6 +195,8 @@ void lvx_script_slot(
 		if (lane->words.idle >= SPELL_SLOTS)
 			lvx_speller_flush(&lane->speller, send_word, lane);
 	}
+	if (s->pausing)
+		return;
 	struct lvx_activity_news news = lvx_activity_slot(&s->activity, out->activity);
 	if (news.any)
 		send_activity(s, 0, false, news);
@@ -216,6 +218,22 @@ bool lvx_script_is_quiet(const struct lvx_script *s, uint32_t lanes, uint32_t n_
 		if ((lanes >> i & 1) && s->lanes[i].words.idle < n_slots)
 			return false;
 	return true;
+}
+
+bool lvx_script_rests(const struct lvx_script *s, uint32_t n_slots)
+{
+	return !s->activity.speech && s->activity.quiet >= n_slots;
+}
+
+void lvx_script_pause(struct lvx_script *s, bool on)
+{
+	s->pausing = on;
+}
+
+void lvx_script_close_words(struct lvx_script *s)
+{
+	for (uint32_t i = 0; i < s->model->info.n_lanes; i++)
+		lvx_words_flush(&s->lanes[i].words, on_word, &s->lanes[i]);
 }
 
 void lvx_script_drop_lane(struct lvx_script *s, uint32_t lane)

@@ -51,6 +51,7 @@ struct lvx_script {
 	int64_t heard_us, stretch_us;
 	struct lvx_script_lane lanes[LVX_LANES_MAX];
 	struct lvx_activity activity;
+	bool pausing;
 };
 
 /* spelling: borrowed; NULL: words stay as the model writes them. */
@@ -70,6 +71,12 @@ void lvx_script_flush(struct lvx_script *s);
 /* Tells of a gap; what comes next starts at end_us. */
 void lvx_script_gap(struct lvx_script *s, int64_t start_us, int64_t end_us);
 void lvx_script_restart(struct lvx_script *s); /* the row's context is empty again */
+/* From now on, or no longer, the slots are nobody's: words that are due come, and nothing is told of who speaks. */
+void lvx_script_pause(struct lvx_script *s, bool on);
+/* Gives out the words that are open; segments stay so. */
+void lvx_script_close_words(struct lvx_script *s);
+/* Nobody has spoken for so many slots. */
+bool lvx_script_rests(const struct lvx_script *s, uint32_t n_slots);
 void lvx_script_end(struct lvx_script *s);
 
 #endif

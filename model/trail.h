@@ -22,11 +22,13 @@ struct lvx_trail_entry {
 		LVX_TRAIL_SILENCE, /* a slot that is not on the timeline */
 		LVX_TRAIL_PICTURE,
 		LVX_TRAIL_GAP, /* before the next slot; no run */
+		LVX_TRAIL_PAUSE, /* before the next slot: the context is empty from there on; no run */
 		LVX_TRAIL_END,
 	} kind;
 	int64_t pts_us; /* SLOT, PICTURE; GAP: where it ends */
 	int64_t gap_us; /* GAP */
 	bool anew;      /* GAP: the context is empty after it */
+	bool pause;     /* SILENCE: of a pause, in which the timeline goes on */
 	int32_t caption; /* slots: the token that was fed as the captions'; -1: they are off */
 };
 

@@ -46,6 +46,7 @@ def config(path="nano", router=None, **change):
         moe=t["moe_layer_freq"], rdim=raw["cross_modal_router"]["router_dim"],
         decay=math.exp(-s["slot_ms"] / 1000 / raw["cross_modal_router"]["decay_seconds"]),
         window=s["window_slots"], delay=s["delay_slots"], delays=s.get("delays", [s["delay_slots"]]), pictures=raw["vision_config"]["max_pictures"],
+        anew=s.get("anew_slots", 0),
         lanes=[x["name"] for x in raw["lanes"]], acts=len(raw["activity"]), conds=raw["conditions"],
         pad=raw["pad_token_id"])
 

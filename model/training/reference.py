@@ -40,27 +40,73 @@ def conditions(c, plain=False, to=None, language=None, delay=None):
     return torch.tensor([[float(x in on) for x in c.conds]])
 
 
+class Rest:
+    """When a row that has run for long begins anew (MODEL.md section 5, model/scheduler_input.c, model/activity.c)."""
+    def __init__(self, c, on, delay):
+        self.c, self.on, self.delay = c, on, delay
+        self.levels = (c.raw.get("activity_levels") or {}).get("speech", [0.6, 0.4]) or [2.0, 0.0]
+        self.speech, self.streak, self.quiet, self.idle = False, 0, 0, [0] * len(on)
+
+    def said(self, ids):
+        self.idle = [n + 1 if i == self.c.pad else 0 for n, i in zip(self.idle, ids)]
+
+    def heard(self, act):
+        p = torch.sigmoid(act[0]).item()
+        self.streak = self.streak + 1 if (p < self.levels[1] if self.speech else p > self.levels[0]) else 0
+        if self.streak >= (3 if self.speech else 2):
+            self.speech, self.streak, self.quiet = not self.speech, 0, 0
+        if not self.speech:
+            self.quiet += 1
+
+    def still(self, n):
+        return all(i >= n for i, on in zip(self.idle, self.on) if on)
+
+    def due(self, slots):
+        """None: not yet; else how many slots of silence at least and at most come first."""
+        describes = any(on and name not in ("caption", "translation") for on, name in zip(self.on, self.c.lanes))
+        if not self.c.anew or slots < self.c.anew or describes or self.speech or self.quiet < 1:
+            return None
+        least = self.delay + 1 + 3
+        return (0, 0) if self.quiet >= least and self.still(least) else (least, self.delay + 1 + 50)
+
+
 @torch.no_grad()
-def run(net, mel, cond, lanes=(True, False, False), pictures=None, prefix=None, prev=None, trace=False):
+def run(net, mel, cond, lanes=(True, False, False), pictures=None, prefix=None, prev=None, trace=False, delay=None):
     """mel [T, 640]; lanes that are on; pictures {slot: [60, 768]}; prefix ids; prev [T, lanes] forces the fed-back
-    tokens. Returns ids [T, lanes], logits [T, lanes, V], activity [T, acts], trace per run."""
+    tokens. Returns ids [T, lanes], logits [T, lanes, V], activity [T, acts], trace per run; T counts the silence, too, that
+    a model with anew_slots hears before it begins anew."""
     c, t = net.c, mel.shape[0]
-    s, traces = m3.Stream(net, cond, None if not prefix else torch.tensor([prefix])), []
-    fed = torch.full((1, len(c.lanes)), c.pad)
-    ids, logits, acts = [], [], []
-    for i in range(t):
+    rest, silence = Rest(c, lanes, delay or c.delay), torch.full_like(mel[:1], -1.0)
+    ids, logits, acts, traces = [], [], [], []
+
+    def begin():
+        return m3.Stream(net, cond, None if not prefix else torch.tensor([prefix])), torch.full((1, len(c.lanes)), c.pad)
+
+    def slot(s, x, fed, picture=None):
         s.trace = [] if trace else None
-        if i - s.prefix_at >= 2 * c.window:
+        if s.t - s.prefix_at >= 2 * c.window:
             s.move_prefix()
-        if pictures and i in pictures:
-            s.picture(pictures[i][None])
-        lg, act = s.slot(mel[i:i + 1], fed if prev is None else prev[i:i + 1])
+        if picture is not None:
+            s.picture(picture[None])
+        lg, act = s.slot(x, fed)
         best = torch.stack([x.argmax(-1) for x in lg], 1)
-        fed = torch.where(torch.tensor([lanes]), best, torch.full_like(best, c.pad))
-        ids.append(fed[0])
+        ids.append(torch.where(torch.tensor([lanes]), best, torch.full_like(best, c.pad))[0])
         logits.append(torch.stack(lg, 1)[0])
         acts.append(act[0])
         traces.append(s.trace)
+        rest.said(ids[-1].tolist())
+        return ids[-1][None]
+
+    s, fed = begin()
+    for i in range(t):
+        due = rest.due(s.t)
+        if due:
+            n = 0
+            while n < due[1] and not (n >= due[0] and rest.still(3)):
+                fed, n = slot(s, silence, fed), n + 1
+            s, fed = begin()
+        fed = slot(s, mel[i:i + 1], fed if prev is None else prev[i:i + 1], (pictures or {}).get(i))
+        rest.heard(acts[-1])
     return torch.stack(ids), torch.stack(logits), torch.stack(acts), traces
 
 
@@ -77,7 +123,7 @@ def main():
     a.add_argument("--picture", action="append", default=[])
     a.add_argument("--slots", type=int)
     a.add_argument("--dump")
-    a.add_argument("--times", action="store_true")
+    a.add_argument("--times", action="store_true", help="of the slots that were run")
     a = a.parse_args()
     net, tok = weights.load_folder(a.model), tokens.Tokenizer(os.path.join(a.model, "tokenizer.json"))
     x = read_audio(a.file)
@@ -87,7 +133,7 @@ def main():
     pictures = {int(p.split(":", 1)[0]): features.patches(read_ppm(p.split(":", 1)[1])[None])[0] for p in a.picture}
     on = (True, bool(a.to), a.describe)
     ids, logits, acts, _ = run(net, mel, conditions(net.c, a.plain, a.to, a.language, a.delay), on, pictures,
-                             tok.encode(" ".join(w.strip(".,?!;:\"()") for w in a.prefix.split())))
+                             tok.encode(" ".join(w.strip(".,?!;:\"()") for w in a.prefix.split())), delay=a.delay)
     for i, lane in enumerate(net.c.lanes):
         if on[i]:
             if a.times:

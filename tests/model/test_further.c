@@ -356,6 +356,63 @@ static void test_refusals(void **state)
 	fake_row_free(r);
 }
 
+/* Speaks for 35 slots, then rests; row 2 has always something to say. */
+static void act_long(uint32_t row, int64_t slot, float *p)
+{
+	(void)row;
+	p[0] = slot < 35 ? 0.9f : 0.05f;
+}
+
+static int32_t say_on(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)lane;
+	return row == 2 ? HELLO : slot == 10 ? HELLO : PAD;
+}
+
+/* In a pause those that follow begin anew together with the row, but for the one that describes or still speaks. */
+static void test_anew(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t lane;
+		const char *to;
+		int64_t at; /* of 38 slots, 9 of silence, 11 slots */
+	} cases[] = {{1 << TRANSLATION, "de", 11}, {1 << TRANSLATION, "fr", 58}, {1 << DESCRIPTION, NULL, 58}};
+	struct fake_row *r = fake_row(1 << CAPTION), *f[3];
+	model->config.anew_slots = 30;
+	runner->say = say_on;
+	runner->act = act_long;
+	fake_slots(r, 49);
+	add(r);
+	for (int i = 0; i < 3; i++) {
+		f[i] = further_row(r, cases[i].lane, cases[i].to);
+		add(f[i]);
+	}
+	assert_int_equal(f[1]->index, 2);
+	tick_until_idle();
+	assert_int_equal(runner->next_slot[r->index], 11);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(runner->next_slot[f[i]->index], cases[i].at);
+		assert_int_equal(fake_count(f[i], LVX_EVENT_GAP), 0);
+	}
+	/* what is nobody's tells nothing: speech on and off, and on again where the head began anew */
+	for (int i = 0; i < 3; i++) {
+		uint32_t turns = 0;
+		for (uint32_t k = 0; k < f[i]->n_events; k++)
+			turns += f[i]->events[k].e.kind == LVX_EVENT_ACTIVITY && !f[i]->events[k].e.segment_end &&
+				 !f[i]->events[k].e.utterance_end;
+		assert_int_equal(turns, i == 0 ? 3 : 2);
+	}
+	finish(r);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(fake_count(f[i], LVX_EVENT_END), 1);
+		lvx_scheduler_remove(sched, f[i]->index);
+		fake_row_free(f[i]);
+	}
+	lvx_scheduler_remove(sched, r->index);
+	fake_row_free(r);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_before, fake_after)
@@ -367,6 +424,7 @@ int main(void)
 		TEST(test_tail),
 		TEST(test_no_room),
 		TEST(test_refusals),
+		TEST(test_anew),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

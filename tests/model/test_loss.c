@@ -6,6 +6,7 @@
  * LVX_LOSS_SECONDS=600 goes on with other streams for so long.
  */
 #include "base/clock.h"
+#include "model/model_priv.h"
 #include "streams.h"
 #include "tests/bench/shape.h"
 
@@ -23,6 +24,7 @@ enum {
 	STREAMS = 8, /* the last ones join when others have left */
 	INPUTS = 70, /* at most, of one stream; the window is of 10 slots */
 	KEEP = 7,    /* steps */
+	ANEW = 50,   /* rows so old begin anew in a pause */
 };
 
 static struct lvx_shape_model *shape;
@@ -50,6 +52,10 @@ static int set_up(void **state)
 	if (!tiny || lvx_shape_open(&shape, tiny, &err) != LVX_OK)
 		fail_msg("%s", err.msg);
 	model = lvx_shape_get(shape);
+	/* A head that knows nothing of speech: every row begins anew whenever it is old enough. */
+	struct lvx_config *c = &((struct lvx_model *)model)->config;
+	c->anew_slots = ANEW;
+	c->activity_levels[LVX_SPEECH] = (struct lvx_activity_level){2.0f, 0.0f};
 	const struct lvx_frontend_spec *f = &lvx_model_info(model)->frontend;
 	slot_values = lvx_audio_slot_values(&f->audio);
 	picture_values = (size_t)lvx_image_patches(&f->image) * lvx_image_patch_values(&f->image);

@@ -276,6 +276,108 @@ static void test_loud_pad(void **state)
 	fake_row_free(r);
 }
 
+/* ---- a row that has run for long begins anew in a pause ---- */
+
+enum { ANEW = 30 };
+
+/* Positions: speech until slot 34, off in slot 37; the tail of silence is 38 to 46, then position 0 again. */
+static void act_long(uint32_t row, int64_t slot, float *p)
+{
+	(void)row;
+	p[0] = slot < 35 ? 0.9f : 0.05f;
+}
+
+static int32_t say_long(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row;
+	if (lane == DESCRIPTION)
+		return PAD;
+	return slot == 10 ? HELLO : slot == 40 ? STOP : PAD;
+}
+
+static uint32_t count_slots(uint32_t row, float first)
+{
+	uint32_t n = 0;
+	for (uint32_t k = 0; k < runner->n_steps; k++)
+		for (uint32_t i = 0; i < runner->steps[k].n; i++)
+			n += runner->steps[k].runs[i].row == row && runner->steps[k].first[i] == first &&
+			     runner->steps[k].runs[i].kind == LVX_RUN_SLOT;
+	return n;
+}
+
+static uint32_t count_prefixes(void)
+{
+	uint32_t n = 0;
+	for (uint32_t k = 0; k < runner->n_steps; k++)
+		for (uint32_t i = 0; i < runner->steps[k].n; i++)
+			n += runner->steps[k].runs[i].kind == LVX_RUN_PREFIX;
+	return n;
+}
+
+static void test_anew(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t after, lanes, n_resets, n_silent;
+		const char *said;
+	} cases[] = {
+		{ANEW, 1 << CAPTION, 1, 9, "hello done.| hello"},
+		{ANEW, 1 << CAPTION | 1 << TRANSLATION, 1, 9, "hello done.| hello"},
+		{0, 1 << CAPTION, 0, 0, "hello done.|"},
+		{39, 1 << CAPTION, 1, 9, "hello done.|"},
+		{60, 1 << CAPTION, 0, 0, "hello done.|"},
+		{ANEW, 1 << CAPTION | 1 << DESCRIPTION, 0, 0, "hello done.|"},
+	};
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		open_scheduler(2, 100);
+		struct fake_row *r = fake_row(cases[c].lanes);
+		model->config.anew_slots = cases[c].after;
+		runner->say = say_long;
+		runner->act = act_long;
+		r->params.translate_to = "de";
+		r->params.prefix = "a";
+		fake_slots(r, 49);
+		add(r);
+		tick_until_idle();
+		/* Nothing is lost, nothing comes twice, and on the timeline nothing has changed. */
+		assert_string_equal(fake_words(r, CAPTION), cases[c].said);
+		if (cases[c].lanes & 1 << TRANSLATION)
+			assert_string_equal(fake_words(r, TRANSLATION), cases[c].said);
+		assert_int_equal(runner->n_resets, 1 + cases[c].n_resets);
+		assert_int_equal(count_prefixes(), runner->n_resets + (cases[c].n_resets ? 0 : 1));
+		assert_int_equal(count_slots(r->index, -2.0f), cases[c].n_silent);
+		assert_int_equal(count_slots(r->index, 7.0f), 49);
+		assert_int_equal(fake_count(r, LVX_EVENT_GAP), 0);
+		uint32_t turns = 0;
+		for (uint32_t i = 0; i < r->n_events; i++) {
+			if (r->events[i].e.kind == LVX_EVENT_WORD && strcmp(r->events[i].text, "done.") == 0)
+				assert_int_equal(r->events[i].e.end_us, 35 * FAKE_SLOT_US);
+			turns += r->events[i].e.kind == LVX_EVENT_ACTIVITY && !r->events[i].e.segment_end &&
+				 !r->events[i].e.utterance_end;
+		}
+		/* Speech on, off; on again, because the head here begins anew, too. */
+		assert_int_equal(turns, cases[c].n_resets ? 3 : 2);
+		lvx_scheduler_remove(sched, r->index);
+		fake_row_free(r);
+	}
+}
+
+/* Where it has been quiet for long, all has been said: the row hears no silence of ours. */
+static void test_anew_in_silence(void **state)
+{
+	(void)state;
+	struct fake_row *r = fake_row(1);
+	model->config.anew_slots = ANEW;
+	fake_slots(r, 3 * ANEW + 1);
+	add(r);
+	tick_until_idle();
+	assert_int_equal(runner->n_resets, 1 + 3);
+	assert_int_equal(count_slots(r->index, 7.0f), 3 * ANEW + 1);
+	assert_int_equal(count_slots(r->index, -2.0f), 0);
+	assert_int_equal(runner->next_slot[r->index], 1);
+	fake_row_free(r);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_before, fake_after)
@@ -288,6 +390,8 @@ int main(void)
 		TEST(test_voices),
 		TEST(test_tags),
 		TEST(test_loud_pad),
+		TEST(test_anew),
+		TEST(test_anew_in_silence),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
