@@ -152,9 +152,10 @@ def tune(a, net_dir, store, tok, dev, german):
     if weights.load_into(t.net, net_dir):
         sys.exit(f"finetune.py: {net_dir}: tensors are missing or of another shape than config.json says")
     t.share["ctc"] = 0.0                                  # model folders have no head for letters
+    t.wrong_human = t.wrong                               # so short a run is to add, not to change how it speaks
     start = [p.detach().clone() for p in t.net.parameters()]
     layout = batches.Layout(a.slots, False)
-    b = batches.Builder(t.c, tok, store.sources, a.seed, layout, 0, a.human, german=german, late=0.2)
+    b = batches.Builder(t.c, tok, store.sources, a.seed, layout, 0, a.human, german=german)
     one, begin, count, told = step.Step(t, layout, a.batch, 0, store.arena), time.time(), 0, 0.0
     while (done := (time.time() - begin) / (60 * a.minutes)) < 1:
         t.quant = done > 0.75                            # the last quarter as it will ship
