@@ -123,7 +123,7 @@ export async function visit(t, b, url, { width = 1280, height = 720, ...more } =
   const page = await context.newPage(), wrong = [];
   page.setDefaultTimeout(PATIENCE);
   page.on("pageerror", (e) => wrong.push(e.stack));
-  page.on("console", (m) => ["error", "warning"].includes(m.type()) && !/WebSocket|ERR_CONNECTION|ERR_EMPTY|status of (40[01349]|503)/.test(m.text()) && wrong.push(m.text()));
+  page.on("console", (m) => ["error", "warning"].includes(m.type()) && !/WebSocket|ERR_CONNECTION|ERR_SOCKET_NOT_CONNECTED|ERR_EMPTY|status of (40[01349]|503)/.test(m.text()) && wrong.push(m.text()));
   t.after(() => assert.deepEqual(wrong, []));
   await page.goto(url);
   return page;
