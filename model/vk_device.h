@@ -31,8 +31,8 @@ struct lvx_vk_buffer {
 	void *map;
 };
 
-/* The loader with its drivers. NVIDIA's leaks what it is loaded with, so that after some forty times
- * no device is found: who opens a device again keeps the instance. */
+/* The loader with its drivers. With NVIDIA's no device was found any more after some forty instances,
+ * presumably because it leaks when it is loaded: who opens a device again keeps the instance. */
 struct lvx_vk_instance {
 	VkInstance vk;
 	VkDebugUtilsMessengerEXT messenger;
