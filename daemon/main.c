@@ -27,7 +27,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, SHUTDOWN_US = 800000, DEVICES_MAX = 32, TOKEN_BYTES_MAX = 4096 };
+enum { EXIT_USAGE = 2, SHUTDOWN_US = 5000000, DEVICES_MAX = 32, TOKEN_BYTES_MAX = 4096 };
 
 struct daemon {
 	struct lvx_settings settings;
