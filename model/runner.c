@@ -207,12 +207,19 @@ static void destroy_vk(struct lvx_runner *r)
 		return;
 	vkDeviceWaitIdle(d);
 	VkPipeline pipelines[] = {r->embed_p, r->norm_p, r->rope_p, r->attention_p,
-		r->attention_patches_p, r->tokens_p, r->router_p, r->memory_p, r->group_p, r->argmax_p};
+		r->attention_slots_p, r->attention_patches_p, r->tokens_p, r->router_p, r->memory_p,
+		r->group_p, r->argmax_p};
 	for (size_t i = 0; i < sizeof(pipelines) / sizeof(pipelines[0]); i++)
 		vkDestroyPipeline(d, pipelines[i], NULL);
-	for (uint32_t f = 0; f < LVX_FMTS; f++)
+	for (uint32_t f = 0; f < LVX_FMTS; f++) {
 		for (uint32_t t = 0; t < LVX_TILES; t++)
 			vkDestroyPipeline(d, r->linear[f][t], NULL);
+		for (uint32_t i = 0; i < (LVX_TILE_FEW + 1) * LVX_WIDTHS; i++) {
+			vkDestroyPipeline(d, r->few[f][i / LVX_WIDTHS][i % LVX_WIDTHS], NULL);
+			vkDestroyPipeline(
+				d, r->few_normed[f][i / LVX_WIDTHS][i % LVX_WIDTHS], NULL);
+		}
+	}
 	vkDestroyQueryPool(d, r->queries, NULL);
 	for (uint32_t i = 0; i < r->n_blobs; i++)
 		lvx_vk_buffer_destroy(r->vk, &r->blobs[i]);

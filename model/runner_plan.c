@@ -24,7 +24,13 @@
 enum { ALIGN = 256 };
 /* Of the attention: keys of a chunk, bytes of their scores, queries of a work group. */
 enum { CHUNK_MAX = 512, SCORES_MAX = 12288, QUERIES_MAX = 4, N_MAX = 16 };
-enum { CPU_GROUP = 8, MATVEC_GROUP = 128, SORT_GROUP = 256 };
+/* Where the keys of a position are shared out: work groups of all, of a position and key head; keys
+ * of each. */
+enum { PART_GROUPS = 256, PARTS_MAX = 16, PART_KEYS = 32 };
+enum { CPU_GROUP = 8, SORT_GROUP = 256, WORDS_GROUP = 256 };
+/* Invocations of a work group of matvec.comp, at least; of all of them, so that a GPU is busy;
+ * units of one. */
+enum { MATVEC_GROUP = 128, MATVEC_FILLS = 1 << 17, MATVEC_UNITS = 4 };
 
 /* In the order of their positions, then of their rows. */
 const struct lvx_tile lvx_tiles[LVX_TILES] = {
@@ -118,10 +124,8 @@ static enum lvx_status scratch_buffers(struct lvx_runner *r, struct lvx_error *e
 		{&r->at->v.qkv, p * r->layers[0].qkv.rows},
 		{&r->at->v.q, p * heads},
 		{&r->at->v.attention, p * heads},
-		{&r->at->v.out, p * d},
 		{&r->at->v.unit, p * wide},
 		{&r->at->v.expert_unit, p * top * c->expert_inter},
-		{&r->at->v.sum, p * d},
 		{&r->at->v.expert_sum, p * top * d},
 		{&r->at->v.kvh, p * r->nm},
 		{&r->at->v.choice, p * top},
@@ -132,6 +136,9 @@ static enum lvx_status scratch_buffers(struct lvx_runner *r, struct lvx_error *e
 		{&r->at->v.lane_heads, items * d},
 		{&r->at->v.logits, items * c->vocab},
 		{&r->at->v.routed, r->vk->is_cpu ? 0 : p * 2 * (c->n_experts + c->router_dim)},
+		{&r->at->v.key_parts, r->vk->is_cpu ? 0
+						    : PART_GROUPS * (c->n_heads / c->n_kv_heads) *
+							      (c->head_dim + 4)},
 	};
 	return carve(r, &r->at->scratch, list, sizeof(list) / sizeof(list[0]), LVX_VK_DEVICE,
 		"activations", err);
@@ -142,7 +149,7 @@ static enum lvx_status state_buffers(struct lvx_runner *r, struct lvx_error *err
 	const struct lvx_config *c = &r->model->config;
 	VkDeviceSize keys = (VkDeviceSize)r->n_rows * r->key_cap * c->n_kv_heads * c->head_dim /
 			    (r->half_cache ? 2 : 1);
-	struct wanted list[LVX_LAYERS_MAX];
+	struct wanted list[LVX_LAYERS_MAX + 1];
 	r->kv_layers = calloc((size_t)c->n_layers * 2, sizeof(*r->kv_layers));
 	if (!r->kv_layers)
 		return lvx_fail(err, LVX_ENOMEM, "out of memory");
@@ -159,8 +166,9 @@ static enum lvx_status state_buffers(struct lvx_runner *r, struct lvx_error *err
 		list[l] = (struct wanted){
 			&r->layers[l].memory, (VkDeviceSize)r->n_rows * LVX_MODALITIES * r->nm};
 	}
+	list[c->n_layers] = (struct wanted){&r->ended, PART_GROUPS};
 	enum lvx_status st = carve(
-		r, &r->memory, list, c->n_layers, LVX_VK_DEVICE, "the modality memories", err);
+		r, &r->memory, list, c->n_layers + 1, LVX_VK_DEVICE, "the modality memories", err);
 	/* Reading an entry that was never written must not give NaN. */
 	return st == LVX_OK ? lvx_vk_zero(r->vk, &r->memory, err) : st;
 }
@@ -185,23 +193,6 @@ enum lvx_status lvx_runner_buffers(struct lvx_runner *r, struct lvx_error *err)
 
 /* ---- pipelines ---- */
 
-static bool uses_format(const struct lvx_runner *r, enum lvx_format f)
-{
-	const struct lvx_matrix *fixed[] = {
-		&r->audio, &r->lanes_in, &r->image, &r->lanes_out, &r->embed};
-	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
-		if (fixed[i]->format == f)
-			return true;
-	for (uint32_t l = 0; l < r->model->config.n_layers; l++) {
-		const struct lvx_layer *y = &r->layers[l];
-		if (y->qkv.format == f || y->out.format == f || y->up.format == f ||
-			y->down.format == f ||
-			(y->moe && (y->expert_up.format == f || y->expert_down.format == f)))
-			return true;
-	}
-	return false;
-}
-
 bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile)
 {
 	const struct lvx_tile *t = &lvx_tiles[tile];
@@ -224,11 +215,12 @@ uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f)
 }
 
 enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
-	uint32_t tile, struct lvx_error *err)
+	uint32_t tile, uint32_t width, bool normed, struct lvx_error *err)
 {
 	const struct lvx_tile *t = &lvx_tiles[tile];
+	uint32_t wide = MATVEC_GROUP << width;
 	uint32_t cpu[] = {CPU_GROUP, f, t->positions, lvx_cpu_tile_rows(tile)};
-	uint32_t few[] = {MATVEC_GROUP, f, t->positions, MATVEC_GROUP, true};
+	uint32_t few[] = {wide, f, t->positions, wide, true, normed};
 	uint32_t many[] = {32 * t->parts_m * t->parts_n * t->parts_k, f, t->positions, t->step, true,
 		t->rows, t->parts_m, t->parts_n, t->parts_k, t->buffers};
 	if (vk->is_cpu)
@@ -236,20 +228,68 @@ enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lv
 			vk, out, linear_spv, sizeof(linear_spv), cpu, 4, "linear", err);
 	if (tile <= LVX_TILE_FEW)
 		return lvx_vk_pipeline(
-			vk, out, matvec_spv, sizeof(matvec_spv), few, 5, "matvec", err);
+			vk, out, matvec_spv, sizeof(matvec_spv), few, 6, "matvec", err);
 	return lvx_vk_pipeline(vk, out, vk->coop ? matmul_cm_spv : matmul_spv,
 		vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), many, 10, "matmul", err);
 }
 
+/*
+ * A small matrix has few work groups, so they are wide: their loads on the way have to cover the
+ * memory's latency. But each invocation has some units of a row at least.
+ */
+uint32_t lvx_product_width(const struct lvx_matrix *m, uint32_t n_at_once)
+{
+	static const uint32_t units[] = {8, 4, 2, 1}; /* of a block, by format */
+	uint32_t groups = (m->rows + 15) / 16 * n_at_once, of_row = m->cols / 32 * units[m->format];
+	uint32_t wide = MATVEC_GROUP, width = 0;
+	for (; width + 1 < LVX_WIDTHS && groups * wide < MATVEC_FILLS &&
+		of_row >= 2 * wide / 8 * MATVEC_UNITS;
+		width++)
+		wide *= 2;
+	return width;
+}
+
+/* The pipelines of a matrix, unless there are some; normed: of its product with a norm, too. */
+static enum lvx_status product_pipelines(struct lvx_runner *r, struct lvx_matrix *m,
+	uint32_t n_at_once, bool normed, struct lvx_error *err)
+{
+	enum lvx_format f = m->format;
+	enum lvx_status st = LVX_OK;
+	m->width = lvx_product_width(m, n_at_once);
+	for (uint32_t t = 0; t < LVX_TILES && st == LVX_OK; t++) {
+		bool few = t <= LVX_TILE_FEW && !r->vk->is_cpu;
+		VkPipeline *p = few ? &r->few[f][t][m->width] : &r->linear[f][t];
+		VkPipeline *also = few && normed ? &r->few_normed[f][t][m->width] : NULL;
+		if (!*p && lvx_has_tile(r->vk, f, t))
+			st = lvx_product_pipeline(r->vk, p, f, t, m->width, false, err);
+		if (also && !*also && st == LVX_OK)
+			st = lvx_product_pipeline(r->vk, also, f, t, m->width, true, err);
+	}
+	return st;
+}
+
 static enum lvx_status linear_pipelines(struct lvx_runner *r, struct lvx_error *err)
 {
+	struct lvx_matrix *fixed[] = {&r->audio, &r->lanes_in, &r->image, &r->lanes_out, &r->embed};
 	enum lvx_status st = LVX_OK;
-	for (enum lvx_format f = 0; f < LVX_FMTS; f++)
-		for (uint32_t t = 0; t < LVX_TILES && st == LVX_OK; t++)
-			/* routers are floats always */
-			if (lvx_has_tile(r->vk, f, t) &&
-				(uses_format(r, f) || (f == LVX_FMT_F32 && !r->vk->is_cpu)))
-				st = lvx_product_pipeline(r->vk, &r->linear[f][t], f, t, err);
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]) && st == LVX_OK; i++)
+		st = product_pipelines(r, fixed[i], 1, false, err);
+	for (uint32_t l = 0; l < r->model->config.n_layers && st == LVX_OK; l++) {
+		struct lvx_layer *y = &r->layers[l];
+		const struct {
+			struct lvx_matrix *m;
+			uint32_t n_at_once;
+			bool used, normed;
+		} list[] = {{&y->qkv, 1, true, true}, {&y->out, 1, true, false},
+			{&y->up, 1, true, !y->moe}, {&y->down, 1, true, false},
+			{&y->expert_up, r->model->config.top_k, y->moe, false},
+			{&y->expert_down, 1, y->moe, false},
+			{&y->router, 1, y->moe && !r->vk->is_cpu, false}};
+		for (size_t i = 0; i < sizeof(list) / sizeof(list[0]) && st == LVX_OK; i++)
+			if (list[i].used)
+				st = product_pipelines(
+					r, list[i].m, list[i].n_at_once, list[i].normed, err);
+	}
 	return st;
 }
 
@@ -279,12 +319,26 @@ static uint32_t wide_group(uint32_t n)
 	return n >= 512 ? 256 : n >= 128 ? 128 : LVX_VK_GROUP;
 }
 
-static uint32_t chunk_of(uint32_t n_queries)
+/* Keys of a chunk: their scores lie in shared memory beside the queries and the sums. */
+static uint32_t chunk_of(const struct lvx_runner *r, uint32_t n_queries, uint32_t wide)
 {
-	uint32_t chunk = CHUNK_MAX;
-	while (chunk > 64 && n_queries * chunk * 4 > SCORES_MAX)
+	uint32_t hd4 = r->model->config.head_dim / 4;
+	uint32_t others = n_queries * wide * 16 + (n_queries + 2) * hd4 * 16 + 512;
+	uint32_t most = r->vk->limits.maxComputeSharedMemorySize - others, chunk = CHUNK_MAX;
+	most = most < SCORES_MAX ? most : SCORES_MAX;
+	while (chunk > 64 && n_queries * chunk * 4 > most)
 		chunk /= 2;
 	return chunk;
+}
+
+uint32_t lvx_key_parts(const struct lvx_runner *r, uint32_t n_slots)
+{
+	uint32_t parts = 1, tasks = n_slots * r->model->config.n_kv_heads;
+	/* Sums of parts differ from the whole's in their last bits. */
+	while (!r->exact && parts < PARTS_MAX && 2 * parts * tasks <= PART_GROUPS &&
+		2 * parts * PART_KEYS <= r->key_cap)
+		parts *= 2;
+	return parts;
 }
 
 enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err)
@@ -298,18 +352,21 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 	uint32_t plain[] = {r->group};
 	uint32_t rope[] = {LVX_VK_GROUP, c->head_dim / 4, c->rotary_dim / 8, r->half_cache};
 	uint32_t wide = group <= 8 ? 128 : 64;
-	uint32_t attention[] = {wide, c->head_dim / 4, group, chunk_of(group), 1, wide, r->half_cache};
+	uint32_t attention[] = {wide, c->head_dim / 4, group, chunk_of(r, group, wide), 1, wide,
+		r->half_cache, false, c->rotary_dim / 8};
+	uint32_t slots[] = {wide, c->head_dim / 4, group, chunk_of(r, group, wide), 1, wide,
+		r->half_cache, true, c->rotary_dim / 8};
 	uint32_t patch_n = group * r->patch_queries, patch_wide = patch_n <= 8 ? 128 : 64;
-	uint32_t patches[] = {patch_wide, c->head_dim / 4, group, chunk_of(patch_n),
-		r->patch_queries, patch_wide, r->half_cache};
+	uint32_t patches[] = {patch_wide, c->head_dim / 4, group, chunk_of(r, patch_n, patch_wide),
+		r->patch_queries, patch_wide, r->half_cache, false, c->rotary_dim / 8};
 	uint32_t attention8[] = {CPU_GROUP, c->head_dim / 4, group, 1};
 	uint32_t patches8[] = {CPU_GROUP, c->head_dim / 4, group, r->patch_queries};
 	const uint32_t *code = cpu ? attention8_spv : attention_spv;
 	size_t bytes = cpu ? sizeof(attention8_spv) : sizeof(attention_spv);
-	uint32_t n = cpu ? 4 : 7;
+	uint32_t n = cpu ? 4 : 9;
 	uint32_t router[] = {cpu ? r->group : LVX_VK_GROUP, c->n_experts, c->router_dim, c->top_k, cpu};
 	uint32_t sort[] = {cpu ? r->group : SORT_GROUP, c->n_experts};
-	uint32_t small[] = {cpu ? r->group : 64};
+	uint32_t words[] = {cpu ? r->group : WORDS_GROUP};
 	uint32_t tokens[] = {r->group, r->embed.format, 1, !cpu};
 	const struct {
 		VkPipeline *out;
@@ -324,11 +381,12 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 		{&r->norm_p, norm_spv, sizeof(norm_spv), plain, 1, "norm"},
 		{&r->rope_p, rope_spv, sizeof(rope_spv), rope, 4, "rope"},
 		{&r->attention_p, code, bytes, cpu ? attention8 : attention, n, "attention"},
+		{&r->attention_slots_p, code, bytes, cpu ? attention8 : slots, n, "attention"},
 		{&r->attention_patches_p, code, bytes, cpu ? patches8 : patches, n, "attention"},
 		{&r->router_p, router_spv, sizeof(router_spv), router, 5, "router"},
 		{&r->memory_p, memory_spv, sizeof(memory_spv), plain, 1, "memory"},
 		{&r->group_p, group_spv, sizeof(group_spv), sort, 2, "group"},
-		{&r->argmax_p, argmax_spv, sizeof(argmax_spv), small, 1, "argmax"},
+		{&r->argmax_p, argmax_spv, sizeof(argmax_spv), words, 1, "argmax"},
 	};
 	enum lvx_status st = check_shapes(r, err);
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]) && st == LVX_OK; i++)
@@ -401,21 +459,24 @@ static VkResult add_texels(struct lvx_runner *r, VkDescriptorSet set, uint32_t n
 
 /* A product: y = W x. list: which experts, where there are some. */
 static VkResult product_set(struct lvx_runner *r, VkDescriptorSet *out, const struct lvx_matrix *m,
-	const struct lvx_view *x, const struct lvx_view *y, const struct lvx_view *list)
+	const struct lvx_view *x, const struct lvx_view *y, const struct lvx_view *list,
+	const struct lvx_view *norm)
 {
 	static const VkFormat formats[] = {VK_FORMAT_R32G32B32A32_UINT,
 		VK_FORMAT_R32G32B32A32_SFLOAT, VK_FORMAT_R32_SFLOAT};
 	const struct lvx_view *texels[] = {&m->weights, x, &m->scales};
 	VkResult result = VK_SUCCESS;
-	MAKE_SET(out, &m->weights, &m->scales, x, y, list);
+	MAKE_SET(out, &m->weights, &m->scales, x, y, list, norm, &r->at->v.share);
 	return result == VK_SUCCESS ? add_texels(r, *out, 3, texels, formats) : result;
 }
 
-#define PRODUCT_SET(out, m, x, y, list)                                                            \
+/* norm: only read by a product with NORM */
+#define NORMED_SET(out, m, x, y, list, norm)                                                       \
 	do {                                                                                       \
 		if (result == VK_SUCCESS)                                                          \
-			result = product_set(r, out, &(m), x, y, list);                            \
+			result = product_set(r, out, &(m), x, y, list, norm);                      \
 	} while (0)
+#define PRODUCT_SET(out, m, x, y, list) NORMED_SET(out, m, x, y, list, &r->final_norm)
 
 static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 {
@@ -425,25 +486,29 @@ static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 	const struct lvx_view *keys[] = {&y->k_cache, &y->v_cache, &r->at->v.q};
 	struct lvx_layer_sets *s = &r->at->sets[l];
 	VkResult result = VK_SUCCESS;
-	MAKE_SET(&s->norm1, &r->at->v.pos, &r->at->v.x, &r->at->v.sum, &r->at->v.expert_sum, &r->at->v.share, &y->norm1,
-		&r->at->v.h, &r->activity, &r->at->v.activity);
+	MAKE_SET(&s->norm1, &r->at->v.pos, &r->at->v.x, &r->at->v.expert_sum, &r->at->v.share,
+		&y->norm1, &r->at->v.h, &r->activity, &r->at->v.activity);
 	PRODUCT_SET(&s->qkv, y->qkv, &r->at->v.h, &r->at->v.qkv, &r->at->v.list);
+	NORMED_SET(&s->qkv_normed, y->qkv, &r->at->v.x, &r->at->v.qkv, &r->at->v.list, &y->norm1);
 	MAKE_SET(&s->rope, &r->at->v.pos, &r->at->v.qkv, &r->at->v.rope, &y->q_norm, &y->k_norm, &r->at->v.q,
 		&y->k_cache, &y->v_cache);
-	MAKE_SET(&s->attention, &r->at->v.pos, &r->at->v.q, &y->k_cache, &y->v_cache, &r->at->v.attention);
+	MAKE_SET(&s->attention, &r->at->v.pos, &r->at->v.q, &y->k_cache, &y->v_cache,
+		&r->at->v.attention, &r->at->v.qkv, &r->at->v.rope, &y->q_norm, &y->k_norm,
+		&r->at->v.key_parts, &r->ended);
 	if (result == VK_SUCCESS)
 		result = add_texels(r, s->attention, 3, keys, vec4s);
-	PRODUCT_SET(&s->out, y->out, &r->at->v.attention, &r->at->v.out, &r->at->v.list);
+	PRODUCT_SET(&s->out, y->out, &r->at->v.attention, &r->at->v.x, &r->at->v.list);
 	PRODUCT_SET(&s->up, y->up, &r->at->v.h, &r->at->v.unit, &r->at->v.list);
-	PRODUCT_SET(&s->down, y->down, &r->at->v.unit, &r->at->v.sum, &r->at->v.list);
-	MAKE_SET(&s->norm2, &r->at->v.pos, &r->at->v.x, &r->at->v.out, &r->at->v.expert_sum, &r->at->v.share, &y->norm2,
-		&r->at->v.h, &r->activity, &r->at->v.activity);
+	NORMED_SET(&s->up_normed, y->up, &r->at->v.x, &r->at->v.unit, &r->at->v.list, &y->norm2);
+	PRODUCT_SET(&s->down, y->down, &r->at->v.unit, &r->at->v.x, &r->at->v.list);
+	MAKE_SET(&s->norm2, &r->at->v.pos, &r->at->v.x, &r->at->v.expert_sum, &r->at->v.share,
+		&y->norm2, &r->at->v.h, &r->activity, &r->at->v.activity);
 	if (!y->moe)
 		return result;
 	PRODUCT_SET(&s->route, y->router, &r->at->v.h, &r->at->v.routed, &r->at->v.list);
-	MAKE_SET(&s->router, &r->at->v.pos, &r->at->v.runs, &r->at->v.x,
-		r->vk->is_cpu ? &r->at->v.out : &r->at->v.routed, &y->norm2, &r->at->v.h, &y->router.weights,
-		&y->router_bias, &y->memory, &r->at->v.kvh, &r->at->v.choice, &r->at->v.share);
+	MAKE_SET(&s->router, &r->at->v.pos, &r->at->v.runs, &r->at->v.x, &r->at->v.routed,
+		&y->norm2, &r->at->v.h, &y->router.weights, &y->router_bias, &y->memory,
+		&r->at->v.kvh, &r->at->v.choice, &r->at->v.share);
 	MAKE_SET(&s->memory, &r->at->v.runs, &r->at->v.kvh, &y->memory);
 	MAKE_SET(&s->group, &r->at->v.choice, &r->at->v.list, &r->at->v.dispatch);
 	PRODUCT_SET(&s->expert_up, y->expert_up, &r->at->v.h, &r->at->v.expert_unit, &r->at->v.list);
@@ -453,12 +518,16 @@ static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 		&r->at->v.choice);
 	PRODUCT_SET(&s->expert_down_direct, y->expert_down, &r->at->v.expert_unit,
 		&r->at->v.expert_sum, &r->at->v.choice);
+	PRODUCT_SET(&s->expert_down_summed, y->expert_down, &r->at->v.expert_unit, &r->at->v.x,
+		&r->at->v.choice);
 	return result;
 }
 
 static enum lvx_status sets_at(struct lvx_runner *r, struct lvx_error *err)
 {
-	uint32_t n_layers = r->model->config.n_layers, n = 10 + n_layers * 16;
+	const uint32_t n_layers = r->model->config.n_layers,
+		       of_layer = sizeof(struct lvx_layer_sets) / sizeof(VkDescriptorSet);
+	const uint32_t n = 10 + n_layers * of_layer;
 	const VkDescriptorPoolSize sizes[] = {
 		{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, n * LVX_VK_BINDINGS},
 		{VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, n * LVX_VK_TEXELS}};
@@ -480,7 +549,7 @@ static enum lvx_status sets_at(struct lvx_runner *r, struct lvx_error *err)
 	PRODUCT_SET(&r->at->s.image, r->image, &r->at->v.patches, &r->at->v.image, &r->at->v.list);
 	MAKE_SET(&r->at->s.embed, &r->at->v.pos, &r->conditions, &r->at->v.audio, &r->at->v.lanes, &r->at->v.image,
 		&r->at->v.tokens, &r->place, &r->audio_norm, &r->image_norm, &r->at->v.runs, &r->at->v.x);
-	MAKE_SET(&r->at->s.final, &r->at->v.pos, &r->at->v.x, &r->at->v.sum, &r->at->v.expert_sum, &r->at->v.share,
+	MAKE_SET(&r->at->s.final, &r->at->v.pos, &r->at->v.x, &r->at->v.expert_sum, &r->at->v.share,
 		&r->final_norm, &r->at->v.heads, &r->activity, &r->at->v.activity);
 	PRODUCT_SET(&r->at->s.lanes_out, r->lanes_out, &r->at->v.heads, &r->at->v.lane_heads, &r->at->v.list);
 	PRODUCT_SET(&r->at->s.vocab, r->embed, &r->at->v.lane_heads, &r->at->v.logits, &r->at->v.list);

@@ -18,6 +18,8 @@ enum { LVX_ROWS_MAX = 16384, LVX_SHAPES = 64, LVX_MARKS_MAX = 2048 };
 /* The kernels of a product by how many positions one takes: linear.comp or matvec.comp up to
  * LVX_TILE_FEW, matmul.comp beyond. */
 enum { LVX_TILE_FEW = 2, LVX_TILES = 6 };
+/* Work groups of matvec.comp: 128, 256 or 512 invocations. */
+enum { LVX_WIDTHS = 3 };
 
 /* A part of a buffer, as a descriptor binds it. */
 struct lvx_view {
@@ -38,6 +40,7 @@ struct lvx_matrix {
 	uint32_t n_groups;
 	uint32_t w_group, s_group; /* distance of groups: 16-byte units, scales */
 	bool gated;
+	uint32_t width; /* on a GPU, for few positions */
 };
 
 struct lvx_layer {
@@ -107,6 +110,7 @@ struct lvx_layer_sets {
 	VkDescriptorSet norm1, qkv, rope, attention, out, route, router, memory, group;
 	VkDescriptorSet norm2, up, down, expert_up, expert_down, expert_up_direct,
 		expert_down_direct;
+	VkDescriptorSet qkv_normed, up_normed, expert_down_summed; /* few positions on a GPU */
 };
 
 /*
@@ -123,9 +127,9 @@ struct lvx_place {
 	struct lvx_vk_buffer inputs; /* what upload is copied to, where the host shares no memory */
 	struct {
 		struct lvx_view pos, runs, rope, mel, lane_ids, patches, token_ids, favoured;
-		struct lvx_view lane_tokens, tokens, audio, lanes, image, x, h, qkv, q, attention, out, unit,
-			expert_unit, sum, expert_sum, kvh, choice, share, list, dispatch, heads,
-			lane_heads, logits, routed;
+		struct lvx_view lane_tokens, tokens, audio, lanes, image, x, h, qkv, q, attention,
+			unit, expert_unit, expert_sum, kvh, choice, share, list, dispatch, heads,
+			lane_heads, logits, routed, key_parts;
 		struct lvx_view best, activity;
 	} v;
 	VkDescriptorPool sets_pool;
@@ -186,12 +190,15 @@ struct lvx_runner {
 
 	/* state on the device */
 	struct lvx_vk_buffer memory;
+	struct lvx_view ended; /* attention.comp's count of work groups, at the end of `memory` */
 	struct lvx_vk_buffer *kv_layers; /* 2 a layer: keys, values */
 
 	/* pipelines, descriptor sets, command buffers */
-	VkPipeline linear[LVX_FMTS][LVX_TILES];
-	VkPipeline tokens_p, embed_p, norm_p, rope_p, attention_p, attention_patches_p, router_p, memory_p,
-		group_p, argmax_p;
+	VkPipeline linear[LVX_FMTS][LVX_TILES]; /* on a GPU beyond LVX_TILE_FEW */
+	VkPipeline few[LVX_FMTS][LVX_TILE_FEW + 1][LVX_WIDTHS];
+	VkPipeline few_normed[LVX_FMTS][LVX_TILE_FEW + 1][LVX_WIDTHS];
+	VkPipeline tokens_p, embed_p, norm_p, rope_p, attention_p, attention_slots_p,
+		attention_patches_p, router_p, memory_p, group_p, argmax_p;
 	struct lvx_place places[LVX_PLACES];
 	struct lvx_place *at; /* of the batch in hand */
 	struct lvx_recorded recorded[LVX_SHAPES];
@@ -227,15 +234,19 @@ struct lvx_push_product {
 	uint32_t blocks, rows, n_items;
 	uint32_t x_base, x_stride, y_base, y_stride;
 	uint32_t w_base, w_group, s_base, s_group;
-	uint32_t mode, divide, items_at, gated;
-	float alpha, limit;
+	uint32_t mode, divide, items_at, gated, adds;
+	float alpha, limit, eps;
 };
 
 /* Whether a format has this kernel on this device; its widest one; and the pipeline (runner_plan.c). */
 bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile);
 uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f);
 enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
-	uint32_t tile, struct lvx_error *err);
+	uint32_t tile, uint32_t width, bool normed, struct lvx_error *err);
+/* Of a matrix whose product with one position n_at_once of its groups take part in. */
+uint32_t lvx_product_width(const struct lvx_matrix *m, uint32_t n_at_once);
+/* Parts of the keys of each of so many slots: work groups of the attention. */
+uint32_t lvx_key_parts(const struct lvx_runner *r, uint32_t n_slots);
 /* Work groups along the rows (runner_record.c). */
 uint32_t lvx_product_groups(const struct lvx_vk *vk, uint32_t rows, uint32_t tile);
 

@@ -13,6 +13,7 @@ enum {
 	MODE_PLAIN = 0,
 	MODE_DIRECT = 1,
 	MODE_GROUPED = 2,
+	MODE_SUMMED = 3,
 	BUSY_GROUPS = 128, /* work groups of a matmul */
 };
 
@@ -22,6 +23,10 @@ struct recorder {
 	VkPipeline bound;
 	struct lvx_recorded *rec;
 	uint32_t layer;
+	/* On a GPU a step of few positions waits for dispatches rather than memory: products norm
+	 * what they read and sum the experts. The last bits are others, so not where results are
+	 * exact. */
+	bool fused;
 };
 
 /* With `profile`: the time at which all dispatches up to here are done. */
@@ -46,24 +51,33 @@ static void use(struct recorder *c, VkPipeline pipeline, VkDescriptorSet set, co
 	vkCmdPushConstants(c->cmd, vk->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, push);
 }
 
-static void dispatch(struct recorder *c, const char *what, VkPipeline pipeline, VkDescriptorSet set,
-	const void *push, uint32_t bytes, uint32_t x, uint32_t y)
+static void dispatch_z(struct recorder *c, const char *what, VkPipeline pipeline,
+	VkDescriptorSet set, const void *push, uint32_t bytes, uint32_t x, uint32_t y, uint32_t z)
 {
 	use(c, pipeline, set, push, bytes);
-	vkCmdDispatch(c->cmd, x, y, 1);
+	vkCmdDispatch(c->cmd, x, y, z);
 	mark(c, what);
 }
 
-/* Everything before is done and seen by everything after. */
-static void barrier(struct recorder *c)
+static void dispatch(struct recorder *c, const char *what, VkPipeline pipeline, VkDescriptorSet set,
+	const void *push, uint32_t bytes, uint32_t x, uint32_t y)
+{
+	dispatch_z(c, what, pipeline, set, push, bytes, x, y, 1);
+}
+
+static void barrier_for(struct recorder *c, VkPipelineStageFlags stages, VkAccessFlags access)
 {
 	VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
 		.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
-		.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
-				 VK_ACCESS_INDIRECT_COMMAND_READ_BIT};
+		.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | access};
 	vkCmdPipelineBarrier(c->cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-		VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT, 0, 1,
-		&b, 0, NULL, 0, NULL);
+		VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | stages, 0, 1, &b, 0, NULL, 0, NULL);
+}
+
+/* Everything before is done and seen by the kernels after. */
+static void barrier(struct recorder *c)
+{
+	barrier_for(c, 0, 0);
 }
 
 uint32_t lvx_product_groups(const struct lvx_vk *vk, uint32_t rows, uint32_t tile)
@@ -115,13 +129,27 @@ static struct lvx_push_product linear_push(const struct lvx_matrix *m, uint32_t 
 		.gated = m->gated};
 }
 
+static VkPipeline product(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t tile)
+{
+	return r->vk->is_cpu || tile > LVX_TILE_FEW ? r->linear[m->format][tile]
+						    : r->few[m->format][tile][m->width];
+}
+
+static void run_with(struct recorder *c, const char *what, VkPipeline pipeline,
+	const struct lvx_matrix *m, VkDescriptorSet set, const struct lvx_push_product *push,
+	uint32_t tile)
+{
+	uint32_t np = lvx_tiles[tile].positions;
+	if (push->n_items)
+		dispatch(c, what, pipeline, set, push, sizeof(*push), groups_x(c->r, m, tile),
+			(push->n_items + np - 1) / np);
+}
+
 static void run_plain(struct recorder *c, const char *what, const struct lvx_matrix *m, VkDescriptorSet set,
 	const struct lvx_push_product *push)
 {
-	uint32_t tile = pick_tile(c->r, m, push->n_items), np = lvx_tiles[tile].positions;
-	if (push->n_items)
-		dispatch(c, what, c->r->linear[m->format][tile], set, push, sizeof(*push),
-			groups_x(c->r, m, tile), (push->n_items + np - 1) / np);
+	uint32_t tile = pick_tile(c->r, m, push->n_items);
+	run_with(c, what, product(c->r, m, tile), m, set, push, tile);
 }
 
 static void linear(struct recorder *c, const char *what, const struct lvx_matrix *m, VkDescriptorSet set, uint32_t n)
@@ -130,13 +158,49 @@ static void linear(struct recorder *c, const char *what, const struct lvx_matrix
 	run_plain(c, what, m, set, &push);
 }
 
-static void linear_gated(struct recorder *c, const char *what, const struct lvx_matrix *m, VkDescriptorSet set,
-	uint32_t n, const struct lvx_layer *y)
+/* x += W y */
+static void linear_add(struct recorder *c, const char *what, const struct lvx_matrix *m,
+	VkDescriptorSet set, uint32_t n)
+{
+	struct lvx_push_product push = linear_push(m, n);
+	push.adds = 1;
+	run_plain(c, what, m, set, &push);
+}
+
+static struct lvx_push_product gated_push(
+	const struct lvx_matrix *m, uint32_t n, const struct lvx_layer *y)
 {
 	struct lvx_push_product push = linear_push(m, n);
 	push.alpha = y->alpha;
 	push.limit = y->limit;
+	return push;
+}
+
+static void linear_gated(struct recorder *c, const char *what, const struct lvx_matrix *m,
+	VkDescriptorSet set, uint32_t n, const struct lvx_layer *y)
+{
+	struct lvx_push_product push = gated_push(m, n, y);
 	run_plain(c, what, m, set, &push);
+}
+
+/* W N x of few positions; push: of the product without the norm. */
+static void linear_normed(struct recorder *c, const char *what, const struct lvx_matrix *m,
+	VkDescriptorSet set, struct lvx_push_product push)
+{
+	uint32_t tile = pick_tile(c->r, m, push.n_items);
+	push.eps = c->r->model->config.eps;
+	run_with(c, what, c->r->few_normed[m->format][tile][m->width], m, set, &push, tile);
+}
+
+/* Of the experts of each position, item by item, one sum. */
+static void experts_summed(
+	struct recorder *c, const struct lvx_matrix *m, VkDescriptorSet set, uint32_t n)
+{
+	struct lvx_push_product push = linear_push(m, n);
+	push.mode = MODE_SUMMED;
+	push.divide = c->r->model->config.top_k;
+	push.adds = 1;
+	run_with(c, "expert_down", product(c->r, m, 0), m, set, &push, 0);
 }
 
 /* grouped: through the sorted list, counts come from the device; else item by item. */
@@ -144,13 +208,11 @@ static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptor
 	const struct lvx_layer *y, bool up, bool grouped, uint32_t tile)
 {
 	const struct lvx_config *config = &c->r->model->config;
-	struct lvx_push_product push = linear_push(m, n * config->top_k);
+	struct lvx_push_product push = gated_push(m, n * config->top_k, y);
 	push.mode = grouped ? MODE_GROUPED : MODE_DIRECT;
 	push.divide = up ? config->top_k : 1;
 	push.items_at = (config->n_experts + c->r->at->max_positions * config->top_k) * 4;
-	push.alpha = y->alpha;
-	push.limit = y->limit;
-	use(c, c->r->linear[m->format][grouped ? tile : 0], set, &push, sizeof(push));
+	use(c, product(c->r, m, grouped ? tile : 0), set, &push, sizeof(push));
 	if (grouped)
 		vkCmdDispatchIndirect(c->cmd, c->r->at->scratch.buffer,
 			c->r->at->v.dispatch.offset + (up ? 0 : 3 * sizeof(uint32_t)));
@@ -159,14 +221,17 @@ static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptor
 	mark(c, up ? "expert_up" : "expert_down");
 }
 
-static void norm(struct recorder *c, VkDescriptorSet set, uint32_t n, uint32_t adds, uint32_t n_act)
+/* behind: the layer whose experts' outputs are to be added first, where they are apart. */
+static void norm(struct recorder *c, VkDescriptorSet set, uint32_t n,
+	const struct lvx_layer *behind, uint32_t n_act)
 {
 	const struct lvx_config *config = &c->r->model->config;
 	struct {
 		uint32_t dim;
 		float eps;
-		uint32_t adds, top_k, n_act;
-	} push = {config->hidden, config->eps, adds, config->top_k, n_act};
+		uint32_t top_k, n_act;
+	} push = {config->hidden, config->eps,
+		behind && behind->moe && !c->fused ? config->top_k : 0, n_act};
 	dispatch(c, "norm", c->r->norm_p, set, &push, sizeof(push), n, 1);
 }
 
@@ -204,10 +269,13 @@ static void record_attention(
 	const struct lvx_config *config = &r->model->config;
 	const struct lvx_layer *y = &r->layers[l];
 	const struct lvx_layer_sets *s = &r->at->sets[l];
+	/* On a GPU the attention does this for slots. */
+	uint32_t n_done = r->vk->is_cpu ? 0 : shape->n_slots;
 	struct {
 		uint32_t n_pos, heads, kv_heads, cap;
 		float eps;
-	} rope = {n, config->n_heads, config->n_kv_heads, r->key_cap, config->eps};
+		uint32_t first;
+	} rope = {n - n_done, config->n_heads, config->n_kv_heads, r->key_cap, config->eps, n_done};
 	float scale = 1.0f;
 	for (uint32_t d = config->head_dim; d > 1; d /= 4) /* 1 / sqrt of a power of two */
 		scale *= d >= 4 ? 0.5f : 0.70710678118654752f;
@@ -215,26 +283,39 @@ static void record_attention(
 		uint32_t kv_heads, cap;
 		float scale;
 		uint32_t first;
-	} attention = {config->n_kv_heads, r->key_cap, scale, 0};
+		float eps;
+	} attention = {config->n_kv_heads, r->key_cap, scale, 0, config->eps};
 	uint32_t all = config->n_heads + 2 * config->n_kv_heads;
-	norm(c, s->norm1, n, l == 0 ? 0 : r->layers[l - 1].moe ? 2 : 1, 0);
-	barrier(c);
-	linear(c, "qkv", &y->qkv, s->qkv, n);
-	barrier(c);
-	dispatch(c, "rope", r->rope_p, s->rope, &rope, sizeof(rope),
-		(n * all + LVX_VK_GROUP - 1) / LVX_VK_GROUP, 1);
-	barrier(c);
-	/* a picture's patches see the same keys and share the work */
-	const uint32_t counts[] = {shape->n_slots, shape->n_patches, shape->n_tokens};
-	for (uint32_t k = 0; k < 3; k++) {
-		uint32_t qp = k == 1 ? r->patch_queries : 1;
-		if (counts[k])
-			dispatch(c, "attention", k == 1 ? r->attention_patches_p : r->attention_p, s->attention,
-				&attention, sizeof(attention), counts[k] / qp, config->n_kv_heads);
-		attention.first += counts[k];
+	if (c->fused) {
+		linear_normed(c, "qkv", &y->qkv, s->qkv_normed, linear_push(&y->qkv, n));
+	} else {
+		norm(c, s->norm1, n, l == 0 ? NULL : &r->layers[l - 1], 0);
+		barrier(c);
+		linear(c, "qkv", &y->qkv, s->qkv, n);
 	}
 	barrier(c);
-	linear(c, "out", &y->out, s->out, n);
+	if (rope.n_pos) {
+		dispatch(c, "rope", r->rope_p, s->rope, &rope, sizeof(rope),
+			(rope.n_pos * all + LVX_VK_GROUP - 1) / LVX_VK_GROUP, 1);
+		barrier(c);
+	}
+	/* a picture's patches see the same keys and share the work */
+	const struct {
+		VkPipeline pipeline;
+		uint32_t n, queries, parts;
+	} kinds[] = {{r->attention_slots_p, shape->n_slots, 1,
+			     r->vk->is_cpu ? 1 : lvx_key_parts(r, shape->n_slots)},
+		{r->attention_patches_p, shape->n_patches, r->patch_queries, 1},
+		{r->attention_p, shape->n_tokens, 1, 1}};
+	for (uint32_t k = 0; k < 3; k++) {
+		if (kinds[k].n)
+			dispatch_z(c, "attention", kinds[k].pipeline, s->attention, &attention,
+				sizeof(attention), kinds[k].n / kinds[k].queries,
+				config->n_kv_heads, kinds[k].parts);
+		attention.first += kinds[k].n;
+	}
+	barrier(c);
+	linear_add(c, "out", &y->out, s->out, n);
 	barrier(c);
 }
 
@@ -247,7 +328,7 @@ static uint32_t expert_tile(const struct lvx_runner *r, const struct lvx_matrix 
 	return tile ? tile : 1;
 }
 
-/* The experts of the first n positions; h is ready. */
+/* The experts of the first n positions; h is ready, and on a GPU the shared one is done. */
 static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 {
 	struct lvx_runner *r = c->r;
@@ -263,15 +344,21 @@ static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 		groups_x(r, &y->expert_down, tile)};
 	if (grouped) {
 		dispatch(c, "group", r->group_p, s->group, &sort, sizeof(sort), 1, 1);
-		barrier(c);
+		barrier_for(c, VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT,
+			VK_ACCESS_INDIRECT_COMMAND_READ_BIT);
 	}
-	linear_gated(c, "up", &y->up, s->up, n, y);
+	if (r->vk->is_cpu)
+		linear_gated(c, "up", &y->up, s->up, n, y);
 	experts(c, &y->expert_up, grouped ? s->expert_up : s->expert_up_direct, n, y, true, grouped,
 		tile);
 	barrier(c);
-	linear(c, "down", &y->down, s->down, n);
-	experts(c, &y->expert_down, grouped ? s->expert_down : s->expert_down_direct, n, y, false,
-		grouped, tile);
+	if (r->vk->is_cpu)
+		linear_add(c, "down", &y->down, s->down, n);
+	if (c->fused)
+		experts_summed(c, &y->expert_down, s->expert_down_summed, n);
+	else
+		experts(c, &y->expert_down, grouped ? s->expert_down : s->expert_down_direct, n, y,
+			false, grouped, tile);
 	barrier(c);
 }
 
@@ -287,11 +374,15 @@ static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint
 	if (!y->moe) {
 		if (!go_on)
 			return;
-		norm(c, s->norm2, go_on, 1, 0);
+		if (c->fused) {
+			linear_normed(c, "up", &y->up, s->up_normed, gated_push(&y->up, go_on, y));
+		} else {
+			norm(c, s->norm2, go_on, NULL, 0);
+			barrier(c);
+			linear_gated(c, "up", &y->up, s->up, go_on, y);
+		}
 		barrier(c);
-		linear_gated(c, "up", &y->up, s->up, go_on, y);
-		barrier(c);
-		linear(c, "down", &y->down, s->down, go_on);
+		linear_add(c, "down", &y->down, s->down, go_on);
 		barrier(c);
 		return;
 	}
@@ -301,10 +392,14 @@ static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint
 		uint32_t n_choose;
 	} push = {config->hidden, config->eps, config->routed_scale, go_on};
 	if (!r->vk->is_cpu) {
-		norm(c, s->norm2, n, 1, 0);
+		/* The shared expert is done beside the choice of the others, which leaves most of a
+		 * GPU idle. */
+		norm(c, s->norm2, n, NULL, 0);
 		barrier(c);
 		linear(c, "route", &y->router, s->route, n);
+		linear_gated(c, "up", &y->up, s->up, go_on, y);
 		barrier(c);
+		linear_add(c, "down", &y->down, s->down, go_on);
 	}
 	dispatch(c, "router", r->router_p, s->router, &push, sizeof(push), n, 1);
 	barrier(c);
@@ -321,7 +416,7 @@ static void record_heads(struct recorder *c, const struct lvx_shape *shape)
 	struct lvx_runner *r = c->r;
 	const struct lvx_config *config = &r->model->config;
 	uint32_t items = 0;
-	norm(c, r->at->s.final, shape->n_slots, r->layers[config->n_layers - 1].moe ? 2 : 1,
+	norm(c, r->at->s.final, shape->n_slots, &r->layers[config->n_layers - 1],
 		config->n_activity);
 	barrier(c);
 	for (uint32_t i = 0; i < config->n_lanes; i++) {
@@ -387,6 +482,7 @@ static VkResult record(struct lvx_runner *r, struct lvx_recorded *rec, const str
 	if (result != VK_SUCCESS)
 		return result;
 	uint32_t n = shape->n_slots + shape->n_patches + shape->n_tokens;
+	c.fused = !r->vk->is_cpu && !r->exact && n <= DIRECT_MAX;
 	rec->n_marks = 0;
 	if (r->queries)
 		vkCmdResetQueryPool(cmd, r->queries, 0, LVX_MARKS_MAX);

@@ -24,9 +24,6 @@ layout(push_constant) uniform Push {
 };
 const uint FAVOURED_MAX = 127; /* as model/favour.h */
 
-shared float sh_top[64], sh_second[64];
-shared uint sh_id[64];
-
 void main()
 {
 	uint item = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x, step = gl_WorkGroupSize.x;
@@ -39,19 +36,9 @@ void main()
 		id = better ? i : id;
 		top = better ? v : top;
 	}
-	sh_top[lane] = top;
-	sh_second[lane] = second;
-	sh_id[lane] = id;
-	barrier();
-	float all = sh_top[0], next = sh_second[0];
-	uint who = sh_id[0];
-	for (uint k = 1; k < step; k++) {
-		float v = sh_top[k];
-		bool better = v > all || (v == all && sh_id[k] < who);
-		next = max(better ? all : v, max(next, sh_second[k]));
-		who = better ? sh_id[k] : who;
-		all = better ? v : all;
-	}
+	float all = group_max(top);
+	uint who = min(group_min(top == all ? id : ~0u), vocab - 1); /* of NaN any */
+	float next = group_max(id == who ? second : top);
 	float s = 0.0;
 	for (uint i = lane; i < vocab; i += step)
 		s += exp(logits[at + i] - all);

@@ -24,7 +24,7 @@ struct Run {
 
 const uint KIND_SLOT = 0, KIND_PATCH = 1, KIND_TOKEN = 2;
 
-shared float sh_part[64];
+shared uint sh_part[64];
 
 /* The sum over the work group, the same on every invocation and in a fixed order. */
 float group_add(float v)
@@ -33,11 +33,11 @@ float group_add(float v)
 	if (gl_WorkGroupSize.x <= 8) /* subgroups are not smaller */
 		return v;
 	if (subgroupElect())
-		sh_part[gl_SubgroupID] = v;
+		sh_part[gl_SubgroupID] = floatBitsToUint(v);
 	barrier();
 	float s = 0.0;
 	for (uint i = 0; i < gl_NumSubgroups; i++)
-		s += sh_part[i];
+		s += uintBitsToFloat(sh_part[i]);
 	barrier();
 	return s;
 }
@@ -48,11 +48,26 @@ float group_max(float v)
 	if (gl_WorkGroupSize.x <= 8)
 		return v;
 	if (subgroupElect())
+		sh_part[gl_SubgroupID] = floatBitsToUint(v);
+	barrier();
+	float s = uintBitsToFloat(sh_part[0]);
+	for (uint i = 1; i < gl_NumSubgroups; i++)
+		s = max(s, uintBitsToFloat(sh_part[i]));
+	barrier();
+	return s;
+}
+
+uint group_min(uint v)
+{
+	v = subgroupMin(v);
+	if (gl_WorkGroupSize.x <= 8)
+		return v;
+	if (subgroupElect())
 		sh_part[gl_SubgroupID] = v;
 	barrier();
-	float s = sh_part[0];
+	uint s = sh_part[0];
 	for (uint i = 1; i < gl_NumSubgroups; i++)
-		s = max(s, sh_part[i]);
+		s = min(s, sh_part[i]);
 	barrier();
 	return s;
 }

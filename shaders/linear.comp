@@ -85,7 +85,7 @@ void main()
 		} else {
 			[[unroll]] for (uint r = 0; r < ROWS; r++)
 				if ((tile0 + r) * 8 + lane % 8 < rows)
-					y[at + (tile0 + r) * 8] = acc[r][p];
+					put(at + (tile0 + r) * 8, acc[r][p]);
 		}
 	}
 }

@@ -192,7 +192,7 @@ void main()
 					continue;
 				uint to = y_base + sh_item[p] * y_stride;
 				if (gated == 0) {
-					y[to + row] = v;
+					put(to + row, v);
 				} else if (r < 8) {
 					[[unroll]] for (uint g = 0; g < PK; g++)
 						up += sh_c[at + 8 + g * PM * PN * 256];

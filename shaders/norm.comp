@@ -1,27 +1,25 @@
 #version 450
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * x += what the block before left; h = N x. For the final norm also the heads'
- * inputs (one copy a wanted lane) and the activity logits.
+ * h = N x, behind experts that were not summed also x += what they left. For the final norm also the
+ * heads' inputs (one copy a wanted lane) and the activity logits.
  */
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
 layout(set = 0, binding = 0) readonly buffer P { Pos pos[]; };
 layout(set = 0, binding = 1) buffer X { vec4 x[]; };
-layout(set = 0, binding = 2) readonly buffer A { vec4 add[]; };    /* [positions][D] */
-layout(set = 0, binding = 3) readonly buffer E { vec4 expert[]; }; /* [positions][top][D] */
-layout(set = 0, binding = 4) readonly buffer WT { float share[]; }; /* [positions][top] */
-layout(set = 0, binding = 5) readonly buffer N { vec4 norm[]; };
-layout(set = 0, binding = 6) writeonly buffer H { vec4 h[]; };
-layout(set = 0, binding = 7) readonly buffer AW { vec4 act_w[]; }; /* [3][D], then [3] bias */
-layout(set = 0, binding = 8) writeonly buffer AO { float act[]; };  /* [slots][4] */
+layout(set = 0, binding = 2) readonly buffer E { vec4 expert[]; }; /* [positions][top][D] */
+layout(set = 0, binding = 3) readonly buffer WT { float share[]; }; /* [positions][top] */
+layout(set = 0, binding = 4) readonly buffer N { vec4 norm[]; };
+layout(set = 0, binding = 5) writeonly buffer H { vec4 h[]; };
+layout(set = 0, binding = 6) readonly buffer AW { vec4 act_w[]; }; /* [3][D], then [3] bias */
+layout(set = 0, binding = 7) writeonly buffer AO { float act[]; };  /* [slots][4] */
 
 layout(push_constant) uniform Push {
 	uint dim;
 	float eps;
-	uint adds; /* 0: nothing, 1: add, 2: add and experts */
-	uint top_k;
+	uint top_k; /* experts whose outputs are to be added */
 	uint n_act; /* > 0: the final norm */
 };
 
@@ -32,14 +30,10 @@ void main()
 	float ss = 0.0;
 	for (uint i = lane; i < n4; i += step) {
 		vec4 v = x[at + i];
-		if (adds != 0) {
-			vec4 a = add[at + i];
-			if (adds == 2)
-				for (uint k = 0; k < top_k; k++)
-					a += share[p * top_k + k] * expert[(p * top_k + k) * n4 + i];
-			v += a;
+		for (uint k = 0; k < top_k; k++)
+			v += share[p * top_k + k] * expert[(p * top_k + k) * n4 + i];
+		if (top_k > 0)
 			x[at + i] = v;
-		}
 		ss += dot(v, v);
 	}
 	float r = inversesqrt(group_add(ss) / float(dim) + eps);

@@ -7,6 +7,7 @@
  */
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "half.glsl"
 
 layout(constant_id = 1) const uint HD4 = 16;   /* head_dim / 4 */
 layout(constant_id = 2) const uint ROT4 = 4;   /* rotary_dim / 2 / 4 */
@@ -27,19 +28,15 @@ layout(push_constant) uniform Push {
 	uint n_pos, heads, kv_heads;
 	uint cap; /* keys a row holds */
 	float eps;
+	uint first; /* position: of slots on a GPU the attention does this itself */
 };
-
-uvec2 to_half(vec4 v)
-{
-	return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
-}
 
 void main()
 {
 	uint all = heads + 2 * kv_heads, id = gl_GlobalInvocationID.x;
 	if (id >= n_pos * all)
 		return;
-	uint p = id / all, head = id % all;
+	uint p = first + id / all, head = id % all;
 	vec4 v[HD4];
 	float ss = 0.0;
 	[[unroll]] for (uint i = 0; i < HD4; i++) {

@@ -1,10 +1,10 @@
 #version 450
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A work group a position: x += attention's output; h = N x; the router's rows
- * [W; V; K; Q] h (on a GPU matvec.comp has done all this; the rows are read); the
- * logits with the cross-modal part; the best TOP experts and their shares. A slot is a run of one position: its memory is updated
- * here; longer runs leave [V; K] h for memory.comp.
+ * A work group a position: h = N x; the router's rows [W; V; K; Q] h (on a GPU norm.comp and a
+ * product have done this; the rows are read); the logits with the cross-modal part; the best TOP
+ * experts and their shares. A slot is a run of one position: its memory is updated here; longer runs
+ * leave [V; K] h for memory.comp.
  * Memory of (row, modality): [E + R] floats, V mean then K mean.
  */
 #extension GL_GOOGLE_include_directive : require
@@ -17,8 +17,7 @@ layout(constant_id = 4) const bool PROJECT = true; /* false: the rows are there 
 
 layout(set = 0, binding = 0) readonly buffer P { Pos pos[]; };
 layout(set = 0, binding = 1) readonly buffer RN { Run runs[]; };
-layout(set = 0, binding = 2) buffer X { vec4 x[]; };
-layout(set = 0, binding = 3) readonly buffer A { vec4 add[]; };
+layout(set = 0, binding = 2) readonly buffer X { vec4 x[]; };
 layout(set = 0, binding = 3) readonly buffer RW { float rows[]; }; /* [positions][ROWS] */
 layout(set = 0, binding = 4) readonly buffer N { vec4 norm[]; };
 layout(set = 0, binding = 5) coherent buffer H { vec4 h[]; };
@@ -42,15 +41,14 @@ shared float out_row[ROWS + 8];
 shared float attend[4];
 shared float prob[E];
 
-/* x += what the attention left, h = N x, out_row = [W; V; K; Q] h. */
+/* h = N x, out_row = [W; V; K; Q] h. */
 void project(uint p, uint lane, uint step)
 {
 	uint col = gl_SubgroupInvocationID & 7;
 	uint at = p * dim / 4, n4 = dim / 4;
 	float ss = 0.0;
 	for (uint i = lane; i < n4; i += step) {
-		vec4 v = x[at + i] + add[at + i];
-		x[at + i] = v;
+		vec4 v = x[at + i];
 		ss += dot(v, v);
 	}
 	float r = inversesqrt(group_add(ss) / float(dim) + eps);
@@ -130,28 +128,31 @@ void main()
 				kvh[p * NM + i] = v;
 		}
 	}
-	if (lane == 0 && p < n_choose) {
-		uint best[TOP];
-		float sum = 0.0;
-		[[unroll]] for (uint k = 0; k < TOP; k++) {
-			float top = -1e30;
-			uint who = 0;
-			for (uint e = 0; e < E; e++) {
-				float s = prob[e] + bias[e];
-				bool taken = false;
-				[[unroll]] for (uint j = 0; j < k; j++)
-					taken = taken || best[j] == e;
-				if (!taken && s > top) {
-					top = s;
-					who = e;
-				}
+	if (p >= n_choose)
+		return;
+	uint best[TOP];
+	float sum = 0.0;
+	[[unroll]] for (uint k = 0; k < TOP; k++) {
+		float top = -1e30;
+		uint who = ~0u;
+		for (uint e = lane; e < E; e += step) {
+			float s = prob[e] + bias[e];
+			bool taken = false;
+			[[unroll]] for (uint j = 0; j < k; j++)
+				taken = taken || best[j] == e;
+			if (!taken && s > top) {
+				top = s;
+				who = e;
 			}
-			best[k] = who;
-			sum += prob[who];
 		}
-		[[unroll]] for (uint k = 0; k < TOP; k++) {
-			choice[p * TOP + k] = best[k];
-			share[p * TOP + k] = route_scale * prob[best[k]] / sum;
-		}
+		float all = group_max(top);
+		best[k] = min(group_min(top == all ? who : ~0u), E - 1); /* of equals the first; of NaN any */
+		sum += prob[best[k]];
+	}
+	if (lane != 0)
+		return;
+	[[unroll]] for (uint k = 0; k < TOP; k++) {
+		choice[p * TOP + k] = best[k];
+		share[p * TOP + k] = route_scale * prob[best[k]] / sum;
 	}
 }

@@ -16,7 +16,7 @@ layout(set = 0, binding = 0) readonly buffer W { uvec4 w[]; };
 layout(set = 0, binding = 1) readonly buffer S { uint scales[]; }; /* f32, or pairs of f16 */
 layout(set = 0, binding = 2) readonly buffer X { vec4 x[]; };
 #endif
-layout(set = 0, binding = 3) writeonly buffer Y { float y[]; };
+layout(set = 0, binding = 3) buffer Y { float y[]; };
 /* direct: group of each item; grouped: [tiles][4] {group, first, count, 0}, items behind */
 layout(set = 0, binding = 4) readonly buffer L { uint list[]; };
 
@@ -27,11 +27,13 @@ layout(push_constant) uniform Push {
 	uint y_base, y_stride;
 	uint w_base, w_group;	/* uvec4s: of a group (expert) */
 	uint s_base, s_group;
-	uint mode;	 /* 0 plain, 1 direct, 2 grouped */
-	uint divide;	 /* x of item i is i / divide */
+	uint mode;	 /* 0 plain, 1 direct, 2 grouped, 3 direct and summed */
+	uint divide;	 /* x of item i is i / divide; summed: so many experts of an item */
 	uint items_at;	 /* grouped: where the items begin in list */
 	uint gated;	 /* tiles alternate gate and up: y = (up + 1) gate sigmoid(alpha gate) */
+	uint adds;	 /* y += W x */
 	float alpha, limit;
+	float eps;	 /* matvec.comp, of its norm */
 };
 
 const uint UNITS = DTYPE == 0 ? 8 : DTYPE == 1 ? 4 : DTYPE == 2 ? 2 : 1; /* of a block */
@@ -60,6 +62,11 @@ float gate_unit(float g, float u)
 	precise float e = exp(-alpha * a);
 	precise float r = (b + 1.0) * a / (1.0 + e);
 	return r;
+}
+
+void put(uint at, float v)
+{
+	y[at] = adds != 0 ? y[at] + v : v;
 }
 
 /* Of work group row wy: the matrix, and which items. */

@@ -10,7 +10,7 @@
 #include "copy_spv.h"
 #include "product_spv.h"
 
-enum { ROUNDS = 5, BUFFERS = 5 };
+enum { ROUNDS = 5, BUFFERS = 7 };
 /* What the kernels beside this file take: bytes of a work group; rows and columns, shared memory. */
 enum { COPY_BYTES = 256 * 8 * 16, PRODUCT_TILE = 128, PRODUCT_SHARED = 40960 };
 
@@ -197,7 +197,7 @@ static double time_product(struct lvx_vk *vk, uint32_t rows, uint32_t cols, uint
 {
 	const VkDeviceSize sizes[BUFFERS] = {(VkDeviceSize)rows * cols,
 		(VkDeviceSize)rows * cols / 32 * 4, (VkDeviceSize)n * cols * 4,
-		(VkDeviceSize)n * rows * 4, 256};
+		(VkDeviceSize)n * rows * 4, 256, 256, 256};
 	const struct lvx_push_product push = {.blocks = cols / 32,
 		.rows = rows,
 		.n_items = n,
@@ -212,7 +212,7 @@ static double time_product(struct lvx_vk *vk, uint32_t rows, uint32_t cols, uint
 		.y = (n + lvx_tiles[tile].positions - 1) / lvx_tiles[tile].positions,
 		.times = times};
 	double s = 0.0;
-	enum lvx_status st = lvx_product_pipeline(vk, &j.pipeline, LVX_FMT_I8, tile, err);
+	enum lvx_status st = lvx_product_pipeline(vk, &j.pipeline, LVX_FMT_I8, tile, 0, false, err);
 	if (st == LVX_OK)
 		st = buffers(vk, b, sizes, BUFFERS, err);
 	if (st == LVX_OK && bind(&j, b, BUFFERS) && (!vk->is_cpu || bind_texels(&j, b)))

@@ -229,15 +229,26 @@ static void check(const struct kernels *k)
 	const char *seed = getenv("LVX_SEED");
 	static const struct {
 		enum lvx_dtype matrices, units;
-		uint32_t rows, group, vocab;
-	} list[] = {{LVX_DTYPE_I8, LVX_DTYPE_U8, ROWS_MAX, 0, 4100}, /* the widest product */
-		{LVX_DTYPE_F16, LVX_DTYPE_I8, 11, 0, 0}, {LVX_DTYPE_U8, LVX_DTYPE_F16, 1, 0, 0},
-		{LVX_DTYPE_F32, LVX_DTYPE_F16, 23, 0, 0}, {LVX_DTYPE_F16, LVX_DTYPE_F32, 5, 0, 0},
-		{LVX_DTYPE_I8, LVX_DTYPE_I8, 19, 16, 0}};
+		uint32_t rows, group, vocab, hidden, window;
+	} list[] = {
+		{LVX_DTYPE_I8, LVX_DTYPE_U8, .rows = ROWS_MAX, .vocab = 4100}, /* the widest product */
+		{LVX_DTYPE_F16, LVX_DTYPE_I8, .rows = 11},
+		{LVX_DTYPE_U8, LVX_DTYPE_F16, .rows = 1},
+		{LVX_DTYPE_F32, LVX_DTYPE_F16, .rows = 23},
+		{LVX_DTYPE_F16, LVX_DTYPE_F32, .rows = 5},
+		{LVX_DTYPE_I8, LVX_DTYPE_I8, .rows = 19, .group = 16},
+		/* nearly always few positions: wide work groups of a product, keys in parts */
+		{LVX_DTYPE_F16, LVX_DTYPE_U8, .rows = 2, .hidden = 1056, .window = 30},
+		{LVX_DTYPE_F32, LVX_DTYPE_I8, .rows = 3, .hidden = 1056, .window = 58},
+	};
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		if (list[i].hidden && k->plain) /* no product of many positions */
+			continue;
 		state = (seed ? (uint32_t)strtoul(seed, NULL, 10) : 1) * 2654435761u + (uint32_t)i + 1;
 		struct lvx_shape s = random_shape(list[i].matrices, list[i].units, list[i].group, !k->exact);
 		s.vocab = list[i].vocab ? list[i].vocab : s.vocab;
+		s.hidden = list[i].hidden ? list[i].hidden : s.hidden;
+		s.window = list[i].window ? list[i].window : s.window;
 		check_shape(&s, list[i].rows, k);
 	}
 }
