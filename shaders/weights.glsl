@@ -39,6 +39,19 @@ layout(push_constant) uniform Push {
 const uint UNITS = DTYPE == 0 ? 8 : DTYPE == 1 ? 4 : DTYPE == 2 ? 2 : 1; /* of a block */
 const uint QUADS = 8 / UNITS; /* vec4s of a unit */
 
+/* Each nibble of the lower 16 bits less 8. */
+vec4 from_nibbles(uint v)
+{
+#ifdef TEXELS
+	return vec4(v & 15u, v >> 4 & 15u, v >> 8 & 15u, v >> 12 & 15u) - 8.0;
+#else
+	/* GPUs convert slowly. As the last bits of a float's mantissa a nibble is added to that float's power of
+	 * two, which is taken off again; all of it exact. */
+	uvec4 bits = v & uvec4(0xf, 0xf0, 0xf00, 0xf000) | uvec4(0x4b000000, 0x49000000, 0x47000000, 0x45000000);
+	return uintBitsToFloat(bits) - vec4(8388608 + 8, 524288 + 8, 32768 + 8, 2048 + 8);
+#endif
+}
+
 /* Values 4q..4q+3 of a unit. */
 vec4 unpack(uvec4 unit, uint q)
 {
@@ -51,8 +64,7 @@ vec4 unpack(uvec4 unit, uint q)
 		int v = int(unit[q]);
 		return vec4(v << 24 >> 24, v << 16 >> 24, v << 8 >> 24, v >> 24);
 	}
-	uint v = unit[q / 2] >> ((q & 1) * 16);
-	return vec4(v & 15u, v >> 4 & 15u, v >> 8 & 15u, v >> 12 & 15u) - 8.0;
+	return from_nibbles(unit[q / 2] >> ((q & 1) * 16));
 }
 
 float gate_unit(float g, float u)
