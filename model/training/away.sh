@@ -3,7 +3,7 @@
 # Trains on a GPU's machine that has Python with PyTorch and nothing else: no packages, no network, no DATA. What it takes
 # goes there in files of 15 MB, in two parts of about 55 and 90 MB, so that they can travel by small steps.
 #
-#   away.sh pack DATA MADE FOLDER    here: FOLDER/a.*, FOLDER/b.*. MADE holds what README.md's stages made, by these names: synth
+#   away.sh pack DATA MADE FOLDER    here: FOLDER/a.*, FOLDER/b.*. MADE holds what prepare.sh made, by these names: synth
 #                                    ends.tsv places sounds voices pics.npz tokenizer.json, and m3-nano to begin with, if it is there
 #   away.sh unpack FOLDER PART ROOT  there, for PART a and b, at any time
 #   away.sh start ROOT SECONDS [train.py's options]
