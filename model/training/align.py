@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Word ends of the recordings, without a trained model: each transcript is spoken by flite and espeak-ng, whose word
-ends are known, and the recording is matched to that by dynamic time warping of MFCCs.
+"""Word ends and phonemes of the recordings, without a trained model: each transcript is spoken by flite and espeak-ng, whose
+word ends (and espeak-ng's phonemes) are known, and the recording is matched to that by dynamic time warping of MFCCs.
 
 align.py DATA SYNTH OUT.tsv [--jobs N] [--every N] [--languages en,de]
-OUT: path, word ends in ms; prints the error on synthetic speech."""
+OUT: path; word ends in ms; phonemes; when each begins and the last one ends, in ms. Prints the error on synthetic speech."""
 import argparse
 import multiprocessing
 import os
@@ -17,9 +17,11 @@ import torch
 import features
 import speech
 import texts
+import units
 
 FRAME = 20                                               # ms
-GUIDES = {"en": [("f", "slt", "1.0", "1", "0", "1"), ("f", "awb", "1.0", "1", "0", "1"), ("e", "en-us+klatt4", "165", "50", "50", "1")],
+GUIDES = {"en": [("f", "slt", "1.0", "1", "0", "1"), ("f", "awb", "1.0", "1", "0", "1"), ("e", "en-us+klatt4", "165", "50", "50", "1"),
+                 ("e", "en-us+f2", "165", "50", "50", "1")],
           "de": [("e", "de+klatt4", "165", "60", "50", "1"), ("e", "de+f2", "165", "50", "50", "1"), ("e", "de", "150", "50", "50", "1")]}
 
 
@@ -55,13 +57,18 @@ def warp(a, b):
     return at
 
 
-def ends_of(x, guides, fb, dct):
-    """guides: [(samples, word ends)] -> median word ends in x, ms."""
-    b, out = mfcc(x, fb, dct), []
-    for g, ends in guides:
+def times_of(x, guides, fb, dct):
+    """guides: [(samples, word ends, (phonemes, their beginnings) or None)] -> median word ends in x, the phonemes, and their
+    median beginnings in x, ms."""
+    b, out, names, begins = mfcc(x, fb, dct), [], None, []
+    for g, ends, phonemes in guides:
         at = warp(mfcc(g, fb, dct), b)
         out.append([(at[min(len(at) - 1, e // FRAME)] + 1) * FRAME for e in ends])
-    return np.median(np.array(out), 0).astype(int).tolist()
+        if phonemes and names in (None, phonemes[0]):
+            names = phonemes[0]
+            begins.append([at[min(len(at) - 1, t // FRAME)] * FRAME + t % FRAME for t in phonemes[1]])
+    median = lambda rows: np.median(np.array(rows), 0).astype(int)
+    return median(out).tolist(), names, np.maximum.accumulate(median(begins)).tolist() if begins else None
 
 
 def work(job):
@@ -76,12 +83,13 @@ def work(job):
         xs = speech.decode([r[0] for r in rows], tmp, 1) if isinstance(rows[0][0], str) else [r[0] for r in rows]
         said = [{} for _ in rows]
         for g in GUIDES[lang]:
-            pcm, got = speech.speak([(g, r[2].lower() if r[2].isupper() else r[2]) for r in rows], synth, os.path.join(tmp, "g"))
-            for i, off, n, ends in got:
-                said[i][g[1]] = (pcm[off:off + n], ends)
+            pcm, got, heard = speech.speak([(g, r[2].lower() if r[2].isupper() else r[2]) for r in rows], synth, os.path.join(tmp, "g"),
+                                           phonemes=True)
+            for (i, off, n, ends), p in zip(got, heard):
+                said[i][g[1]] = (pcm[off:off + n], ends, units.phonemes(p)[:2] if p else None)
     for r, x, s in zip(rows, xs, said):
         if x is not None and s and 4000 < len(x) < 20 * 16000:
-            out.append((r[1], ends_of(x, [v for k, v in s.items() if k != r[3]], fb, dct), len(x)))
+            out.append((r[1], *times_of(x, [v for k, v in s.items() if k != r[3]], fb, dct), len(x)))
     return out
 
 
@@ -96,7 +104,7 @@ def judge(lang, data, synth):
         pcm, rows = speech.speak(jobs, synth, os.path.join(tmp, "c"))
     rows = [((pcm[off:off + n], str(i), jobs[i][1], jobs[i][0][1]), ends) for i, off, n, ends in rows]
     known = {r[1]: ends for r, ends in rows}
-    err = [p - q for name, got, _ in work(([r for r, _ in rows], lang, synth)) for p, q in zip(got, known[name])]
+    err = [p - q for name, got, *_ in work(([r for r, _ in rows], lang, synth)) for p, q in zip(got, known[name])]
     bias = int(np.median(err))
     err = np.abs(np.array(err) - bias)
     print(f"{lang}, synthetic voices: bias {bias} ms, median error {np.median(err):.0f} ms, p90 {np.percentile(err, 90):.0f} ms", flush=True)
@@ -117,8 +125,11 @@ def main():
             bias, n = judge(lang, a.data, a.synth), 0
             rec = [(r[0], r[0], r[3], r[4]) for r in speech.recordings(a.data, "train") if r[1] == lang][::a.every]
             for part in pool.imap(work, [(rec[i:i + 40], lang, a.synth) for i in range(0, len(rec), 40)]):
-                for path, ends, _ in part:
-                    f.write(os.path.relpath(path, os.path.join(a.data, "speech")) + "\t" + ",".join(str(max(FRAME, e - bias)) for e in ends) + "\n")
+                for path, ends, names, begins, samples in part:
+                    row = [os.path.relpath(path, os.path.join(a.data, "speech")), ",".join(str(max(FRAME, e - bias)) for e in ends)]
+                    if names:
+                        row += [" ".join(names), ",".join(str(max(0, t - bias)) for t in begins) + f",{samples // 16}"]
+                    f.write("\t".join(row) + "\n")
                     n += 1
                 f.flush()
             print(f"aligned {n} of {len(rec)} recordings in {lang}")

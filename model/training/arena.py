@@ -115,14 +115,14 @@ def speed(x, num, den):
 
 def read_recordings(data, work, ends_file, voices):
     """A process of its own: decodes the recordings that align.py knew, and voices spoken beforehand ("extra" instead of
-    whether they are cased) -> WORK/recorded.pcm and WORK/recorded.pkl."""
+    whether they are cased) -> WORK/recorded.pcm, WORK/recorded.pkl, and for units.py WORK/recorded.where."""
     os.nice(2)
     torch.set_num_threads(1)
-    ends = dict(line.rstrip("\n").split("\t") for line in open(ends_file))
+    ends = dict(line.rstrip("\n").split("\t")[:2] for line in open(ends_file))
     name = lambda path: os.path.relpath(path, os.path.join(data, "speech"))
     rec = [r for r in speech.recordings(data, "train") if name(r[0]) in ends]
     wav = speech.decode([r[0] for r in rec], os.path.join(work, "recordings"))
-    rows, pcm, at, case = [], [], 0, truecase(texts.sentences(data, "common-voice.en.txt.xz") + texts.sentences(data, "ljspeech.en.txt.xz"))
+    rows, pcm, at, where, case = [], [], 0, {}, truecase(texts.sentences(data, "common-voice.en.txt.xz") + texts.sentences(data, "ljspeech.en.txt.xz"))
 
     def add(x, text, ms, speaker, cased, lang):
         nonlocal at
@@ -132,12 +132,14 @@ def read_recordings(data, work, ends_file, voices):
             at += len(x)
     for x, (path, lang, speaker, text, source) in zip(wav, rec):
         cased = source in ("kathleen", "ljspeech", "kerstin")
+        where[name(path)] = (at, lang, speaker)
         add(x, text if cased else case(text, source == "an4"), [int(e) for e in ends[name(path)].split(",")], speaker, cased, lang)
     if voices:
         for x, said in speech.extra_voices(voices, os.path.join(work, "recordings")):
             for text, off, n, ms, voice in said:
                 add(x[off:off + n], text, ms.tolist(), voice, "extra", "en")
     np.concatenate(pcm).tofile(os.path.join(work, "recorded.pcm"))
+    pickle.dump(where, open(os.path.join(work, "recorded.where"), "wb"))
     pickle.dump(rows, open(os.path.join(work, "recorded.tmp"), "wb"))
     os.rename(os.path.join(work, "recorded.tmp"), os.path.join(work, "recorded.pkl"))
 

@@ -84,7 +84,7 @@ def word_ends(rows, synth):
     out = []
     for lang in LANGUAGES:
         some = [(x, str(i), text, "") for i, (x, text, speech_lang) in enumerate(rows) if speech_lang == lang]
-        for name, ends, _ in align.work((some, lang, synth)) if some else ():
+        for name, ends, *_ in align.work((some, lang, synth)) if some else ():
             out.append((*rows[int(name)], ends))
     return out
 

@@ -13,63 +13,87 @@ import zlib
 import numpy as np
 
 import texts
+import units
 
 GERMAN, CARRIERS = 0.25, 0.14          # shares of the jobs; one sentence in three has no place for a name
+UNITS = {"de": 0.4, "en": 0.3}          # share of the runs that are in the voices of recordings, put together anew
 
 
-def speak(jobs, synth, base, espeak_parent=None):
-    """jobs: [(voice fields, text)] -> (int16 samples, [(job, offset, samples, word ends in ms)])."""
+def speak(jobs, synth, base, espeak_parent=None, phonemes=False):
+    """jobs: [(voice fields, text)] -> (int16 samples, [(job, offset, samples, word ends in ms)]); with `phonemes` also what
+    synth says of each one's phonemes."""
     with open(base + ".txt", "w", encoding="utf8") as f:
         for i, (voice, text) in enumerate(jobs):
             f.write("\t".join((str(i), *voice, text)) + "\n")
     with open(base + ".txt") as f:
         subprocess.run([synth, base] + ([espeak_parent] if espeak_parent else []), stdin=f, check=False,
                        stderr=subprocess.DEVNULL)
-    pcm, rows = np.fromfile(base + ".pcm", np.int16), []
+    pcm, rows, said = np.fromfile(base + ".pcm", np.int16), [], []
     for line in open(base + ".tsv"):
         f = line.rstrip("\n").split("\t")
-        if len(f) != 4:                                  # the program was cut short
+        if len(f) != 5:                                  # the program was cut short
             continue
-        i, off, n, ends = f
+        i, off, n, ends, heard = f
         i, off, n, ends = int(i), int(off), int(n), [int(e) for e in ends.split(",") if e]
         ok = off + n <= len(pcm) and n > 4000 and len(ends) == len(jobs[i][1].split(" ")) and 0 < ends[-1] <= n / 16 + 50
         if ok and np.abs(pcm[off:off + n]).max() > 500:
             rows.append((i, off, n, ends))
+            said.append(heard)
     for x in (".txt", ".tsv", ".pcm"):
         os.unlink(base + x)
-    return pcm, rows
+    return (pcm, rows, said) if phonemes else (pcm, rows)
 
 
-def jobs_of(rng, items, pools, usable, count):
-    """[(voice fields, text)] and for each (item or -1, language): runs of one voice, German by a quarter, some with
-    invented names in them (item -1)."""
+def jobs_of(rng, items, pools, usable, count, speakers=None):
+    """[(voice fields, text)] and for each (item or -1, language, who of `speakers` says it or None): runs of one voice, German by
+    a quarter, some with invented names in them (item -1)."""
     jobs, ids = [], []
     while len(jobs) < count:
         lang = "de" if rng.random() < GERMAN else "en"
-        voice = texts.pick_voice(rng, usable, lang)
+        who = rng.choice(speakers[lang]) if speakers and lang in speakers and rng.random() < UNITS[lang] else None
+        voice = units.READER[lang] if who else texts.pick_voice(rng, usable, lang)
         for _ in range(rng.randint(1, 4)):
             i = rng.choice(pools[lang, rng.random() < 0.6])
             text = texts.carrier(rng, items[i]) if rng.random() < CARRIERS else None
             jobs.append((voice, text or items[i].text))
-            ids.append((-1 if text else i, lang))
+            ids.append((-1 if text else i, lang, who))
     return jobs, ids
 
 
-def maker(data, places, work, synth, espeak_data, seed, count):
+def voiced(nrng, jobs, ids, pcm, rows, heard):
+    """What the readers read, by the speakers who are to say it: -> (samples, rows) as speak() has them, without what they cannot say."""
+    out, kept, at = [], [], 0
+    for (i, off, n, ends), p in zip(rows, heard):
+        x = pcm[off:off + n]
+        if ids[i][2]:
+            names, _, word = units.phonemes(p)
+            got = ids[i][2].say(nrng, names, word, len(jobs[i][1].split(" ")))
+            if not got:
+                continue
+            x, ends = got
+        kept.append((i, at, len(x), ends))
+        out.append(x)
+        at += len(x)
+    return np.concatenate(out) if out else pcm[:0], kept
+
+
+def maker(data, places, work, synth, espeak_data, seed, count, ends_file):
     """Rows of a shard: (item or -1, language, text, first sample, samples, word ends in ms, voice)."""
     items, rng = texts.load(data, places), random.Random(seed)
     pools = {(lang, paired): [i for i, x in enumerate(items) if x.lang == lang and bool(x.to) == paired]
              for lang in texts.TARGETS for paired in (True, False)}
-    usable, out, k = texts.variants(espeak_data), os.path.join(work, "made"), 0
+    usable, out, k, speakers, nrng = texts.variants(espeak_data), os.path.join(work, "made"), 0, None, np.random.default_rng(seed)
     while not os.path.exists(os.path.join(work, "stop")):
         if len(os.listdir(out)) > 60:
             time.sleep(0.5)
             continue
+        if speakers is None and os.path.exists(os.path.join(work, "recorded.pkl")):
+            speakers = units.load(ends_file, os.path.join(work, "recorded"))
         # something to begin with, soon
-        jobs, ids = jobs_of(rng, items, pools, usable, count // 4 if k == 0 else count)
-        pcm, rows = speak(jobs, synth, os.path.join(work, f"m{seed}"), os.path.dirname(espeak_data.rstrip("/")))
-        meta = [(*ids[i], jobs[i][1], off, n, np.array(ends, np.int32), zlib.crc32("".join(jobs[i][0]).encode()))
-                for i, off, n, ends in rows]
+        jobs, ids = jobs_of(rng, items, pools, usable, count // 4 if k == 0 else count, speakers)
+        pcm, rows = voiced(nrng, jobs, ids, *speak(jobs, synth, os.path.join(work, f"m{seed}"), os.path.dirname(espeak_data.rstrip("/")), True))
+        meta = [(*ids[i][:2], jobs[i][1], off, n, np.array(ends, np.int32),
+                 zlib.crc32((ids[i][2].name if ids[i][2] else "".join(jobs[i][0])).encode())) for i, off, n, ends in rows]
         name = os.path.join(out, f"{seed}-{k}")
         pcm.tofile(name + ".pcm")
         pickle.dump(meta, open(name + ".tmp", "wb"))
@@ -77,10 +101,10 @@ def maker(data, places, work, synth, espeak_data, seed, count):
         k += 1
 
 
-def start_makers(n, data, places, work, synth, espeak_data, seed=1000, count=1200):
+def start_makers(n, data, places, work, synth, espeak_data, seed, count, ends_file):
     os.makedirs(os.path.join(work, "made"), exist_ok=True)
     return [subprocess.Popen(["nice", "-n", "5", sys.executable, os.path.abspath(__file__), data, places, work, synth,
-                              espeak_data, str(seed + i), str(count)]) for i in range(n)]
+                              espeak_data, str(seed + i), str(count), ends_file]) for i in range(n)]
 
 
 def extra_voices(folder, work, jobs=16):
@@ -125,4 +149,4 @@ def decode(files, work, jobs=16):
 
 
 if __name__ == "__main__":
-    maker(*sys.argv[1:6], int(sys.argv[6]), int(sys.argv[7]))
+    maker(*sys.argv[1:6], int(sys.argv[6]), int(sys.argv[7]), sys.argv[8])

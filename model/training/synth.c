@@ -8,7 +8,8 @@
 // espeak-ng: rate in words a minute, pitch and range 0..100. flite: rate is a duration stretch, pitch a factor.
 // speed plays the result faster, formants and pitch included (1 = as it is).
 // OUT.pcm gets 16-bit samples at 16 kHz; OUT.tsv a line per job: id, first sample, samples, ends of the
-// space-separated words in milliseconds (comma separated).
+// space-separated words in milliseconds (comma separated), and of espeak-ng the phonemes: a word's number,
+// when it begins in milliseconds, espeak's name, and so on (separated by spaces).
 #include <espeak-ng/speak_lib.h>
 #include <flite/flite.h>
 #include <math.h>
@@ -21,7 +22,7 @@ cst_voice *register_cmu_us_rms(const char *);
 cst_voice *register_cmu_us_awb(const char *);
 cst_voice *register_cmu_us_kal16(const char *);
 
-enum { MAX_WORDS = 256, MAX_SAMPLES = 22050 * 60, OUT_RATE = 16000, TAPS = 16, PHASES = 64 };
+enum { MAX_WORDS = 256, MAX_PHONES = 4096, MAX_SAMPLES = 22050 * 60, OUT_RATE = 16000, TAPS = 16, PHASES = 64 };
 
 static struct {
   short pcm[MAX_SAMPLES];
@@ -31,14 +32,26 @@ static struct {
   int begin[MAX_WORDS];  // when it begins, ms, -1 = unknown
   int end[MAX_WORDS];
   int end_of_speech;
+  int phones;
+  struct {
+    int word, begin;
+    char name[9];
+  } phone[MAX_PHONES];
 } u;
 
 static int on_espeak(short *pcm, int n, espeak_EVENT *ev) {
+  static int word;
   for (; ev->type != espeakEVENT_LIST_TERMINATED; ev++) {
     if (ev->type == espeakEVENT_WORD) {
       int k = u.words - 1;
       while (k > 0 && u.at[k] > ev->text_position - 1) k--;
       if (u.begin[k] < 0) u.begin[k] = ev->audio_position;
+      word = k;
+    } else if (ev->type == espeakEVENT_PHONEME && u.phones < MAX_PHONES) {
+      u.phone[u.phones].word = word;
+      u.phone[u.phones].begin = ev->audio_position;
+      memcpy(u.phone[u.phones].name, ev->id.string, 8);
+      u.phones++;
     } else if (ev->type == espeakEVENT_END) {
       u.end_of_speech = ev->audio_position;
     }
@@ -64,7 +77,7 @@ static void find_words(const char *text) {
 }
 
 static int speak_espeak(const char *voice, const char *rate, const char *pitch, const char *range, const char *text) {
-  u.samples = u.end_of_speech = 0;
+  u.samples = u.end_of_speech = u.phones = 0;
   if (espeak_SetVoiceByName(voice) != EE_OK) return 0;
   espeak_SetParameter(espeakRATE, atoi(rate), 0);
   espeak_SetParameter(espeakPITCH, atoi(pitch), 0);
@@ -158,7 +171,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   FILE *pcm = open_out(argv[1], ".pcm"), *tsv = open_out(argv[1], ".tsv");
-  int espeak_rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, argc > 2 ? argv[2] : NULL, 0);
+  int espeak_rate = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, argc > 2 ? argv[2] : NULL, espeakINITIALIZE_PHONEME_EVENTS);
   espeak_SetSynthCallback(on_espeak);
   flite_init();
   const struct {
@@ -192,6 +205,10 @@ int main(int argc, char **argv) {
     fwrite(out, sizeof *out, (size_t)samples, pcm);
     fprintf(tsv, "%s\t%ld\t%d\t", f[0], total, samples);
     for (int k = 0; k < u.words; k++) fprintf(tsv, "%s%d", k ? "," : "", (int)(u.end[k] / speed));
+    fputc('\t', tsv);
+    for (int k = 0; k < u.phones && f[1][0] == 'e'; k++)
+      if (strcspn(u.phone[k].name, " \t\n") > 0)
+        fprintf(tsv, "%d %d %s ", u.phone[k].word, (int)(u.phone[k].begin / speed), u.phone[k].name);
     fputc('\n', tsv);
     total += samples;
   }

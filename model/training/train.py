@@ -264,7 +264,7 @@ def main():
     for f in glob.glob(os.path.join(a.out, "pub", "*")) + glob.glob(os.path.join(a.out, "stop")) + glob.glob(os.path.join(a.out, "recorded.*")):
         os.unlink(f)
     jobs = speech.start_makers(a.makers, a.data, a.places, a.out, a.synth, a.espeak_data,
-                               1000 * a.seed + int(time.time()) % 1000 * 100 + 50 * peers.rank, a.shard)
+                               1000 * a.seed + int(time.time()) % 1000 * 100 + 50 * peers.rank, a.shard, a.ends)
     c = m3.config(a.size, a.router, **({"vocab_size": 6144} if a.size == "tiny" else {}))
     ctx = multiprocessing.get_context("fork")            # before the device is touched
     fast = dev == "cuda"                                 # where steps take seconds, windows must not wait for long: their sound goes

@@ -80,7 +80,7 @@ def speak_chunk(job):
         jobs, ids = speech.jobs_of(random.Random(name), items, pools, texts.variants(a.espeak_data), a.sentences)
     pcm, rows = speech.speak(jobs, a.synth, base, os.path.dirname(a.espeak_data.rstrip("/")))
     pcm.tofile(base + ".pcm")
-    meta = [(*ids[i], jobs[i][1], off, n, np.array(ends, np.int32), zlib.crc32("".join(jobs[i][0]).encode()))
+    meta = [(*ids[i][:2], jobs[i][1], off, n, np.array(ends, np.int32), zlib.crc32("".join(jobs[i][0]).encode()))
             for i, off, n, ends in rows]
     with open(base + ".tmp", "wb") as f:
         pickle.dump(meta, f)
