@@ -16,7 +16,6 @@ import texts
 import units
 
 GERMAN, CARRIERS = 0.25, 0.14          # shares of the jobs; one sentence in three has no place for a name
-UNITS = {"de": 0.4, "en": 0.3}          # share of the runs that are in the voices of recordings, put together anew
 
 
 def speak(jobs, synth, base, espeak_parent=None, phonemes=False):
@@ -44,13 +43,13 @@ def speak(jobs, synth, base, espeak_parent=None, phonemes=False):
     return (pcm, rows, said) if phonemes else (pcm, rows)
 
 
-def jobs_of(rng, items, pools, usable, count, speakers=None):
+def jobs_of(rng, items, pools, usable, count, speakers=None, share=0.0):
     """[(voice fields, text)] and for each (item or -1, language, who of `speakers` says it or None): runs of one voice, German by
-    a quarter, some with invented names in them (item -1)."""
+    a quarter, some with invented names in them (item -1). share: of the runs, what `speakers` ({language: [units.Speaker]}) say."""
     jobs, ids = [], []
     while len(jobs) < count:
         lang = "de" if rng.random() < GERMAN else "en"
-        who = rng.choice(speakers[lang]) if speakers and lang in speakers and rng.random() < UNITS[lang] else None
+        who = rng.choice(speakers[lang]) if speakers and lang in speakers and rng.random() < share else None
         voice = units.READER[lang] if who else texts.pick_voice(rng, usable, lang)
         for _ in range(rng.randint(1, 4)):
             i = rng.choice(pools[lang, rng.random() < 0.6])
@@ -77,7 +76,7 @@ def voiced(nrng, jobs, ids, pcm, rows, heard):
     return np.concatenate(out) if out else pcm[:0], kept
 
 
-def maker(data, places, work, synth, espeak_data, seed, count, ends_file):
+def maker(data, places, work, synth, espeak_data, seed, count, ends_file, share):
     """Rows of a shard: (item or -1, language, text, first sample, samples, word ends in ms, voice)."""
     items, rng = texts.load(data, places), random.Random(seed)
     pools = {(lang, paired): [i for i, x in enumerate(items) if x.lang == lang and bool(x.to) == paired]
@@ -87,10 +86,10 @@ def maker(data, places, work, synth, espeak_data, seed, count, ends_file):
         if len(os.listdir(out)) > 60:
             time.sleep(0.5)
             continue
-        if speakers is None and os.path.exists(os.path.join(work, "recorded.pkl")):
+        if share and speakers is None and os.path.exists(os.path.join(work, "recorded.pkl")):
             speakers = units.load(ends_file, os.path.join(work, "recorded"))
         # something to begin with, soon
-        jobs, ids = jobs_of(rng, items, pools, usable, count // 4 if k == 0 else count, speakers)
+        jobs, ids = jobs_of(rng, items, pools, usable, count // 4 if k == 0 else count, speakers, share)
         pcm, rows = voiced(nrng, jobs, ids, *speak(jobs, synth, os.path.join(work, f"m{seed}"), os.path.dirname(espeak_data.rstrip("/")), True))
         meta = [(*ids[i][:2], jobs[i][1], off, n, np.array(ends, np.int32),
                  zlib.crc32((ids[i][2].name if ids[i][2] else "".join(jobs[i][0])).encode())) for i, off, n, ends in rows]
@@ -101,10 +100,10 @@ def maker(data, places, work, synth, espeak_data, seed, count, ends_file):
         k += 1
 
 
-def start_makers(n, data, places, work, synth, espeak_data, seed, count, ends_file):
+def start_makers(n, data, places, work, synth, espeak_data, seed, count, ends_file, share):
     os.makedirs(os.path.join(work, "made"), exist_ok=True)
     return [subprocess.Popen(["nice", "-n", "5", sys.executable, os.path.abspath(__file__), data, places, work, synth,
-                              espeak_data, str(seed + i), str(count), ends_file]) for i in range(n)]
+                              espeak_data, str(seed + i), str(count), ends_file, str(share)]) for i in range(n)]
 
 
 def extra_voices(folder, work, jobs=16):
@@ -149,4 +148,4 @@ def decode(files, work, jobs=16):
 
 
 if __name__ == "__main__":
-    maker(*sys.argv[1:6], int(sys.argv[6]), int(sys.argv[7]), sys.argv[8])
+    maker(*sys.argv[1:6], int(sys.argv[6]), int(sys.argv[7]), sys.argv[8], float(sys.argv[9]))

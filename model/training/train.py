@@ -52,6 +52,7 @@ def options():
     a.add_argument("--warm", type=int, default=300, help="steps over which the learning rate rises")
     a.add_argument("--human", type=float, default=0.38)
     a.add_argument("--german", type=float, default=0.22, help="share of the windows without translation")
+    a.add_argument("--units", type=float, default=0.35, help="share of the synthetic speech that is put together from recordings (units.py)")
     a.add_argument("--late", type=float, default=0.2, help="share of the words that are said a slot late")
     a.add_argument("--wrong", type=float, default=0.04, help="share of the fed-back tokens that are wrong ones")
     a.add_argument("--wrong-human", type=float, default=0.12, help="... in windows of recordings")
@@ -264,7 +265,7 @@ def main():
     for f in glob.glob(os.path.join(a.out, "pub", "*")) + glob.glob(os.path.join(a.out, "stop")) + glob.glob(os.path.join(a.out, "recorded.*")):
         os.unlink(f)
     jobs = speech.start_makers(a.makers, a.data, a.places, a.out, a.synth, a.espeak_data,
-                               1000 * a.seed + int(time.time()) % 1000 * 100 + 50 * peers.rank, a.shard, a.ends)
+                               1000 * a.seed + int(time.time()) % 1000 * 100 + 50 * peers.rank, a.shard, a.ends, a.units)
     c = m3.config(a.size, a.router, **({"vocab_size": 6144} if a.size == "tiny" else {}))
     ctx = multiprocessing.get_context("fork")            # before the device is touched
     fast = dev == "cuda"                                 # where steps take seconds, windows must not wait for long: their sound goes
