@@ -242,7 +242,9 @@ static void check(const struct kernels *k)
 		{LVX_DTYPE_F32, LVX_DTYPE_I8, .rows = 3, .hidden = 1056, .window = 58},
 	};
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-		if (list[i].hidden && k->plain) /* no product of many positions */
+		/* Neither many positions nor exact steps are fused; and where not every expert is chosen, near
+		 * ties leave too little to compare. */
+		if (list[i].hidden && (k->plain || k->exact))
 			continue;
 		state = (seed ? (uint32_t)strtoul(seed, NULL, 10) : 1) * 2654435761u + (uint32_t)i + 1;
 		struct lvx_shape s = random_shape(list[i].matrices, list[i].units, list[i].group, !k->exact);
