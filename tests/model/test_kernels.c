@@ -239,7 +239,7 @@ static void check(const struct kernels *k)
 		{LVX_DTYPE_I8, LVX_DTYPE_I8, .rows = 19, .group = 16},
 		/* nearly always few positions: wide work groups of a product, keys in parts */
 		{LVX_DTYPE_F16, LVX_DTYPE_U8, .rows = 2, .hidden = 1056, .window = 30},
-		{LVX_DTYPE_F32, LVX_DTYPE_I8, .rows = 3, .hidden = 1056, .window = 58},
+		{LVX_DTYPE_F32, LVX_DTYPE_I8, .rows = 3, .hidden = 544, .window = 58},
 	};
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
 		/* Neither many positions nor exact steps are fused; and where not every expert is chosen, near
