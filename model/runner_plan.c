@@ -235,9 +235,10 @@ enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lv
 
 /*
  * A small matrix has few work groups, so they are wide: their loads on the way have to cover the
- * memory's latency. But each invocation has some units of a row at least.
+ * memory's latency. But each invocation has some units of a row at least. n_at_once: of the
+ * matrix's groups take part in the product with one position.
  */
-uint32_t lvx_product_width(const struct lvx_matrix *m, uint32_t n_at_once)
+static uint32_t product_width(const struct lvx_matrix *m, uint32_t n_at_once)
 {
 	static const uint32_t units[] = {8, 4, 2, 1}; /* of a block, by format */
 	uint32_t groups = (m->rows + 15) / 16 * n_at_once, of_row = m->cols / 32 * units[m->format];
@@ -255,7 +256,7 @@ static enum lvx_status product_pipelines(struct lvx_runner *r, struct lvx_matrix
 {
 	enum lvx_format f = m->format;
 	enum lvx_status st = LVX_OK;
-	m->width = lvx_product_width(m, n_at_once);
+	m->width = product_width(m, n_at_once);
 	for (uint32_t t = 0; t < LVX_TILES && st == LVX_OK; t++) {
 		bool few = t <= LVX_TILE_FEW && !r->vk->is_cpu;
 		VkPipeline *p = few ? &r->few[f][t][m->width] : &r->linear[f][t];
@@ -381,7 +382,6 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 		{&r->norm_p, norm_spv, sizeof(norm_spv), plain, 1, "norm"},
 		{&r->rope_p, rope_spv, sizeof(rope_spv), rope, 4, "rope"},
 		{&r->attention_p, code, bytes, cpu ? attention8 : attention, n, "attention"},
-		{&r->attention_slots_p, code, bytes, cpu ? attention8 : slots, n, "attention"},
 		{&r->attention_patches_p, code, bytes, cpu ? patches8 : patches, n, "attention"},
 		{&r->router_p, router_spv, sizeof(router_spv), router, 5, "router"},
 		{&r->memory_p, memory_spv, sizeof(memory_spv), plain, 1, "memory"},
@@ -392,6 +392,8 @@ enum lvx_status lvx_runner_pipelines(struct lvx_runner *r, struct lvx_error *err
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]) && st == LVX_OK; i++)
 		st = lvx_vk_pipeline(r->vk, list[i].out, list[i].code, list[i].bytes, list[i].spec,
 			list[i].n, list[i].name, err);
+	if (st == LVX_OK && !cpu)
+		st = lvx_vk_pipeline(r->vk, &r->attention_slots_p, code, bytes, slots, n, "attention", err);
 	return st == LVX_OK ? linear_pipelines(r, err) : st;
 }
 

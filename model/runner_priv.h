@@ -197,7 +197,7 @@ struct lvx_runner {
 	VkPipeline linear[LVX_FMTS][LVX_TILES]; /* on a GPU beyond LVX_TILE_FEW */
 	VkPipeline few[LVX_FMTS][LVX_TILE_FEW + 1][LVX_WIDTHS];
 	VkPipeline few_normed[LVX_FMTS][LVX_TILE_FEW + 1][LVX_WIDTHS];
-	VkPipeline tokens_p, embed_p, norm_p, rope_p, attention_p, attention_slots_p,
+	VkPipeline tokens_p, embed_p, norm_p, rope_p, attention_p, attention_slots_p /* GPUs only */,
 		attention_patches_p, router_p, memory_p, group_p, argmax_p;
 	struct lvx_place places[LVX_PLACES];
 	struct lvx_place *at; /* of the batch in hand */
@@ -243,8 +243,6 @@ bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile);
 uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f);
 enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
 	uint32_t tile, uint32_t width, bool normed, struct lvx_error *err);
-/* Of a matrix whose product with one position n_at_once of its groups take part in. */
-uint32_t lvx_product_width(const struct lvx_matrix *m, uint32_t n_at_once);
 /* Parts of the keys of each of so many slots: work groups of the attention. */
 uint32_t lvx_key_parts(const struct lvx_runner *r, uint32_t n_slots);
 /* Work groups along the rows (runner_record.c). */

@@ -303,7 +303,7 @@ static void record_attention(
 	const struct {
 		VkPipeline pipeline;
 		uint32_t n, queries, parts;
-	} kinds[] = {{r->attention_slots_p, shape->n_slots, 1,
+	} kinds[] = {{r->vk->is_cpu ? r->attention_p : r->attention_slots_p, shape->n_slots, 1,
 			     r->vk->is_cpu ? 1 : lvx_key_parts(r, shape->n_slots)},
 		{r->attention_patches_p, shape->n_patches, r->patch_queries, 1},
 		{r->attention_p, shape->n_tokens, 1, 1}};
