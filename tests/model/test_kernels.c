@@ -2,7 +2,9 @@
 /*
  * Every kernel against plain C (reference.c), on models of random shapes and
  * batches of random sizes: odd sizes, one row, full batches, all formats.
- * LVX_SEED picks other shapes; LVX_VALIDATION=1 asks for the validation layer.
+ * LVX_SEED picks other shapes; LVX_VALIDATION=1 asks for the validation layer;
+ * LVX_SHAPES=N tries only the first N: sanitizers see the driver's compiler at
+ * work, a quarter of an hour of it, and nothing of the kernels that it makes.
  */
 #include "reference.h"
 #include "tests/bench/shape.h"
@@ -168,7 +170,8 @@ static void step(struct bed *b, uint32_t vocab, uint32_t n)
 	}
 }
 
-static void check_shape(const struct lvx_shape *shape, uint32_t n_rows, const struct kernels *k)
+/* Outputs compared: none where a near tie spoilt every row at once. */
+static uint32_t check_shape(const struct lvx_shape *shape, uint32_t n_rows, const struct kernels *k)
 {
 	struct lvx_error err;
 	struct lvx_shape_model *m = NULL;
@@ -204,13 +207,12 @@ static void check_shape(const struct lvx_shape *shape, uint32_t n_rows, const st
 	/* beyond the window, so that the ring has gone round */
 	for (uint32_t i = 0; i < shape->window + 6; i++)
 		step(&b, shape->vocab, i % 3 == 0 ? n_rows : pick(1, n_rows));
-	double off = sqrt(b.diff / b.ref);
+	double off = b.n_checked ? sqrt(b.diff / b.ref) : 0.0;
 	print_message("# hidden %u, %u layers, %u/%u heads of %u, %u of %u experts, router %u, %ux%u, "
 		      "%u rows: %u outputs, off by %.2g\n",
 		shape->hidden, shape->layers, shape->heads, shape->kv_heads, shape->head_dim,
 		shape->top_k, shape->experts, shape->cross, shape->width / 8, shape->height / 8,
 		n_rows, b.n_checked, off);
-	assert_true(b.n_checked > 0);
 	assert_true(off <= (half ? 1e-2 : 1e-5));
 	assert_int_equal(lvx_runner_validation_errors(b.runner), 0);
 	for (uint32_t i = 0; i < n_rows; i++)
@@ -222,11 +224,12 @@ static void check_shape(const struct lvx_shape *shape, uint32_t n_rows, const st
 	free(b.got);
 	lvx_runner_destroy(b.runner);
 	lvx_shape_close(m);
+	return b.n_checked;
 }
 
 static void check(const struct kernels *k)
 {
-	const char *seed = getenv("LVX_SEED");
+	const char *seed = getenv("LVX_SEED"), *shapes = getenv("LVX_SHAPES");
 	static const struct {
 		enum lvx_dtype matrices, units;
 		uint32_t rows, group, vocab, hidden, window;
@@ -241,7 +244,13 @@ static void check(const struct kernels *k)
 		{LVX_DTYPE_F16, LVX_DTYPE_U8, .rows = 2, .hidden = 1056, .window = 30},
 		{LVX_DTYPE_F32, LVX_DTYPE_I8, .rows = 3, .hidden = 544, .window = 58},
 	};
-	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+	size_t n = sizeof(list) / sizeof(list[0]);
+	if (shapes) {
+		size_t first = strtoul(shapes, NULL, 10);
+		assert_in_range(first, 1, n);
+		n = first;
+	}
+	for (size_t i = 0; i < n; i++) {
 		/* Neither many positions nor exact steps are fused; and where not every expert is chosen, near
 		 * ties leave too little to compare. */
 		if (list[i].hidden && (k->plain || k->exact))
@@ -251,7 +260,11 @@ static void check(const struct kernels *k)
 		s.vocab = list[i].vocab ? list[i].vocab : s.vocab;
 		s.hidden = list[i].hidden ? list[i].hidden : s.hidden;
 		s.window = list[i].window ? list[i].window : s.window;
-		check_shape(&s, list[i].rows, k);
+		/* other inputs where nothing could be compared: a single row's */
+		bool compared = false;
+		for (int tries = 0; tries < 5 && !compared; tries++)
+			compared = check_shape(&s, list[i].rows, k);
+		assert_true(compared);
 	}
 }
 
