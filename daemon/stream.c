@@ -84,6 +84,7 @@ static enum lvx_status feed(void *user, struct lvx_feed_item *item, float *value
 	item->gap_us = f.gap_us;
 	if (f.kind == LVX_FEATURE_PICTURE) {
 		item->kind = LVX_FEED_PICTURE;
+		item->changed = f.changed;
 		return LVX_OK;
 	}
 	item->kind = LVX_FEED_SLOT;

@@ -166,6 +166,7 @@ static void took(struct lvx_scheduler *s, const struct lvx_run *run, const struc
 		break;
 	case LVX_RUN_PICTURE:
 		row->has_item = false;
+		lvx_script_picture(&row->script, row->item.changed);
 		break;
 	case LVX_RUN_SLOT:
 		lvx_delayed_took(&row->policy, run, o);

@@ -20,6 +20,7 @@ struct lvx_feed_item {
 	enum { LVX_FEED_SLOT, LVX_FEED_PICTURE } kind;
 	int64_t pts_us; /* start of the slot on the stream's timeline */
 	int64_t gap_us; /* > 0: so much of the timeline is missing before this slot */
+	bool changed;   /* picture: another scene than that of the picture before */
 };
 
 /*

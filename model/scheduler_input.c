@@ -11,7 +11,7 @@
  * A pause: a long stream is heard worse than its beginning (docs/MODEL.md, "Hours on end"), so a
  * row that has run for anew_slots begins anew where nobody speaks, once what was heard has been
  * said, for which it hears silence that is not on the timeline. On the timeline nothing changes.
- * A row that describes goes on: it would describe the same picture again.
+ * A row that describes then tells again what it sees, which is not given out (script.h).
  *
  * A further row runs what the row that it follows has put into a batch, mostly in
  * the same batch. Where it is so late that the trail is full (its pictures wait),
@@ -49,6 +49,7 @@ void lvx_scheduler_leave_run(struct row *row, const struct lvx_run *run)
 					    : row->state == ROW_TAIL     ? LVX_TRAIL_SILENCE
 									 : LVX_TRAIL_SLOT,
 		.pts_us = row->item.pts_us,
+		.changed = row->item.changed,
 		.pause = row->script.pausing,
 		.caption = lvx_delayed_caption(&row->policy)};
 	lvx_trail_add(row->trail, &e, e.kind == LVX_TRAIL_SILENCE ? NULL : row->input);
@@ -112,15 +113,18 @@ static void end_gap(struct lvx_scheduler *s, struct row *row)
 
 /* ---- pauses ---- */
 
-static bool describes(const struct row *row)
-{
-	return row->policy.lanes & ~(row->policy.caption | row->policy.translation);
-}
-
 /* Slots of silence after which a row has said what it heard, if its lanes are quiet. */
 static uint32_t said_after(const struct row *row)
 {
 	return row->policy.delay_slots + 1 + QUIET_SLOTS;
+}
+
+/* Between two slots of the timeline. */
+static void begin_anew_in_pause(struct lvx_scheduler *s, struct row *row)
+{
+	lvx_script_close_words(&row->script);
+	lvx_script_retell(&row->script, ~(row->policy.caption | row->policy.translation));
+	begin_anew(s, row);
 }
 
 static void end_pause(struct lvx_scheduler *s, struct row *row)
@@ -128,19 +132,18 @@ static void end_pause(struct lvx_scheduler *s, struct row *row)
 	row->state = ROW_RUNS;
 	leave_mark(row, &(struct lvx_trail_entry){.kind = LVX_TRAIL_PAUSE, .pts_us = row->item.pts_us});
 	lvx_script_pause(&row->script, false);
-	lvx_script_close_words(&row->script);
-	begin_anew(s, row);
+	begin_anew_in_pause(s, row);
 }
 
 /* The coming slot's row is old and nobody speaks. */
 static void look_for_pause(struct lvx_scheduler *s, struct row *row)
 {
 	uint32_t after = s->model->config.anew_slots, least = said_after(row);
-	if (after == 0 || row->policy.slot < after || describes(row) || !row->heard ||
+	if (after == 0 || row->policy.slot < after || !row->heard ||
 		!lvx_script_rests(&row->script, REST_SLOTS))
 		return;
-	/* A long one has been silence enough. */
-	if (lvx_script_rests(&row->script, least) &&
+	/* A long one has been silence enough, but for a picture that has only just come. */
+	if (lvx_script_rests(&row->script, least) && !lvx_script_saw(&row->script, least) &&
 		lvx_script_is_quiet(&row->script, row->policy.lanes, least)) {
 		end_pause(s, row);
 		return;
@@ -149,18 +152,12 @@ static void look_for_pause(struct lvx_scheduler *s, struct row *row)
 	lvx_script_pause(&row->script, true);
 }
 
-/*
- * What this row follows has begun anew. It does so too, unless it describes or still has something
- * to say: then in a later pause.
- */
+/* What this row follows has begun anew. It does so too, unless it still has something to say: then in a later pause. */
 static void pass_pause(struct lvx_scheduler *s, struct row *row)
 {
 	lvx_script_pause(&row->script, false);
-	if (!row->heard || describes(row) ||
-		!lvx_script_is_quiet(&row->script, row->policy.lanes, QUIET_SLOTS))
-		return;
-	lvx_script_close_words(&row->script);
-	begin_anew(s, row);
+	if (row->heard && lvx_script_is_quiet(&row->script, row->policy.lanes, QUIET_SLOTS))
+		begin_anew_in_pause(s, row);
 }
 
 static void end_row(struct row *row)
@@ -230,6 +227,7 @@ static bool get_followed(struct lvx_scheduler *s, struct row *row)
 	row->has_item = true;
 	row->item.kind = e->kind == LVX_TRAIL_PICTURE ? LVX_FEED_PICTURE : LVX_FEED_SLOT;
 	row->item.pts_us = silence ? LVX_NOT_TIMED : e->pts_us;
+	row->item.changed = e->changed;
 	row->input = silence ? s->silence : lvx_trail_values(t, row->next);
 	lvx_script_pause(&row->script, e->pause);
 	if (e->kind != LVX_TRAIL_PICTURE)

@@ -13,6 +13,8 @@ enum {
 	LETTER_US = 60000, /* a guess at how long a word takes to say */
 	WORD_MIN_US = 80000,
 	WORD_MAX_US = 1500000,
+	TELL_SLOTS = 8,    /* beyond the delay it has begun to tell of a picture, if it tells of it */
+	TOLD_SLOTS = 3,    /* and if it then says nothing for so long, it has told */
 	CHANGE_US = 3000000, /* a new voice of which nothing is said for so long is not marked */
 };
 
@@ -32,6 +34,7 @@ void lvx_script_init(struct lvx_script *s, const struct lvx_model *model, uint32
 void lvx_script_restart(struct lvx_script *s)
 {
 	s->n = 0;
+	s->n_pictures = 0;
 	for (uint32_t i = 0; i < LVX_LANES_MAX; i++) {
 		struct lvx_script_lane *lane = &s->lanes[i];
 		lvx_words_init(&lane->words);
@@ -39,6 +42,7 @@ void lvx_script_restart(struct lvx_script *s)
 		lane->script = s;
 		lane->segment_open = false;
 		lane->settle_from = 0;
+		lane->retells = false;
 		lane->change_us = LVX_NOT_TIMED;
 	}
 	bool speech = s->activity.speech;
@@ -122,6 +126,10 @@ static void on_word(void *user, const struct lvx_word *word)
 {
 	struct lvx_script_lane *lane = user;
 	struct lvx_script *s = lane->script;
+	if (lane->retells) {
+		lane->retells = s->n_pictures < 2 || !word->ends_sentence;
+		return;
+	}
 	int64_t took_us = (int64_t)word->n_letters * LETTER_US;
 	took_us = took_us < WORD_MIN_US   ? WORD_MIN_US
 		  : took_us > WORD_MAX_US ? WORD_MAX_US
@@ -192,6 +200,9 @@ void lvx_script_slot(
 		int32_t token = out->token[i] == s->model->config.pad_token ? -1 : out->token[i];
 		lvx_words_token(&lane->words, s->model->tokenizer, token, out->logprob[i],
 			s->slots[spoken].end_us, on_word, lane);
+		if (lane->retells && s->n_pictures > 1 && lane->words.idle >= TOLD_SLOTS &&
+			s->n - s->first_picture > s->delay_slots + TELL_SLOTS)
+			lane->retells = false;
 		if (lane->words.idle >= SPELL_SLOTS)
 			lvx_speller_flush(&lane->speller, send_word, lane);
 	}
@@ -228,6 +239,28 @@ bool lvx_script_rests(const struct lvx_script *s, uint32_t n_slots)
 void lvx_script_pause(struct lvx_script *s, bool on)
 {
 	s->pausing = on;
+}
+
+void lvx_script_picture(struct lvx_script *s, bool changed)
+{
+	s->last_picture = s->n;
+	if (s->n_pictures++ > 0)
+		return;
+	s->first_picture = s->n;
+	for (uint32_t i = 0; changed && i < s->model->info.n_lanes; i++)
+		s->lanes[i].retells = false;
+}
+
+bool lvx_script_saw(const struct lvx_script *s, uint32_t n_slots)
+{
+	return s->n_pictures > 0 && s->n - s->last_picture < n_slots;
+}
+
+void lvx_script_retell(struct lvx_script *s, uint32_t lanes)
+{
+	for (uint32_t i = 0; i < s->model->info.n_lanes; i++)
+		s->lanes[i].retells |= s->n_pictures > 0 && (lanes >> i & 1);
+	s->n_pictures = 0;
 }
 
 void lvx_script_close_words(struct lvx_script *s)

@@ -13,6 +13,10 @@
  * segment_end, once the lane has said what was still to come. A sound's tag ([music])
  * between two sentences is a segment of its own.
  *
+ * Pictures: a row whose context becomes empty in a pause (lvx_script_retell) describes the scene
+ * that is still on as though it were new. What a lane says of the first picture after it is dropped,
+ * unless that picture shows another scene.
+ *
  * Marks, of models that say so: a word ">>" before what another voice says first.
  */
 #ifndef LVX_MODEL_SCRIPT_H
@@ -33,6 +37,7 @@ struct lvx_script_lane {
 	int64_t change_us;    /* another voice has begun and is not marked yet: when it was noticed */
 	uint64_t settle_from; /* an utterance has ended: from this slot on silence closes the
 				 segment */
+	bool retells; /* what has been told before: not given out */
 	/* For the word callback. */
 	struct lvx_script *script;
 	int64_t stretch_us;
@@ -52,6 +57,8 @@ struct lvx_script {
 	struct lvx_script_lane lanes[LVX_LANES_MAX];
 	struct lvx_activity activity;
 	bool pausing;
+	uint32_t n_pictures; /* of this context */
+	uint64_t first_picture, last_picture; /* the slots they came before */
 };
 
 /* spelling: borrowed; NULL: words stay as the model writes them. */
@@ -73,6 +80,12 @@ void lvx_script_gap(struct lvx_script *s, int64_t start_us, int64_t end_us);
 void lvx_script_restart(struct lvx_script *s); /* the row's context is empty again */
 /* From now on, or no longer, the slots are nobody's: words that are due come, and nothing is told of who speaks. */
 void lvx_script_pause(struct lvx_script *s, bool on);
+/* A picture has been run; changed: of another scene than the one before, whatever the context holds. */
+void lvx_script_picture(struct lvx_script *s, bool changed);
+/* A picture has come within the last slots. */
+bool lvx_script_saw(const struct lvx_script *s, uint32_t n_slots);
+/* The context is about to be empty, but the scene goes on: of these lanes, those that know of it tell it again. */
+void lvx_script_retell(struct lvx_script *s, uint32_t lanes);
 /* Gives out the words that are open; segments stay so. */
 void lvx_script_close_words(struct lvx_script *s);
 /* Nobody has spoken for so many slots. */

@@ -27,6 +27,7 @@ struct lvx_trail_entry {
 	} kind;
 	int64_t pts_us; /* SLOT, PICTURE; GAP: where it ends */
 	int64_t gap_us; /* GAP */
+	bool changed;   /* PICTURE: another scene */
 	bool anew;      /* GAP: the context is empty after it */
 	bool pause;     /* SILENCE: of a pause, in which the timeline goes on */
 	int32_t caption; /* slots: the token that was fed as the captions'; -1: they are off */

@@ -142,6 +142,7 @@ static bool next_picture(struct lvx_extractor *ex, struct lvx_feature *out, floa
 			.kind = LVX_FEATURE_PICTURE,
 			.pts_us = pts_us,
 			.slot = ex->slot,
+			.changed = ex->gate.changed,
 			.n_values = lvx_image_patches(im) * lvx_image_patch_values(im),
 		};
 		return true;

@@ -18,6 +18,7 @@ struct lvx_feature {
 	int64_t pts_us;	  /* start of the slot, or the picture's own time */
 	int64_t slot;	  /* number of the slot (the one it belongs to, for a picture), from 0 */
 	int64_t gap_us;	  /* > 0: so much of the timeline is missing right before this slot */
+	bool changed;	  /* picture: another scene than that of the picture before */
 	uint32_t n_values; /* written to values: slot values, or patches * patch values */
 };
 

@@ -58,15 +58,15 @@ bool lvx_gate_pass(struct lvx_gate *gate, const uint8_t *rgb, uint32_t width, ui
 		return false;
 	uint8_t thumb[LVX_THUMB_W * LVX_THUMB_H];
 	thumbnail(rgb, width, height, thumb);
-	/* since < 0: the timeline jumped back, so the last picture says nothing. */
-	if (gate->have && since >= 0 && since < gate->max_interval_us) {
-		uint32_t sum = 0;
-		for (size_t i = 0; i < sizeof(thumb); i++)
-			sum += (uint32_t)abs(thumb[i] - gate->last[i]);
-		if (sum < SCENE_CHANGE * sizeof(thumb))
-			return false;
-	}
+	uint32_t sum = 0;
+	for (size_t i = 0; i < sizeof(thumb); i++)
+		sum += (uint32_t)abs(thumb[i] - gate->last[i]);
+	bool changed = !gate->have || sum >= SCENE_CHANGE * sizeof(thumb);
+	/* since < 0: the timeline jumped back, so how long ago the last picture was says nothing. */
+	if (!changed && since >= 0 && since < gate->max_interval_us)
+		return false;
 	gate->have = true;
+	gate->changed = changed;
 	gate->last_us = pts_us;
 	memcpy(gate->last, thumb, sizeof(thumb));
 	return true;

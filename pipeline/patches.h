@@ -15,6 +15,7 @@ enum { LVX_THUMB_W = 20, LVX_THUMB_H = 12 };
 struct lvx_gate {
 	int64_t min_interval_us, max_interval_us;
 	bool have;		  /* a picture has passed */
+	bool changed;		  /* the last that passed is another scene than the one before it */
 	int64_t last_us;	  /* the last that passed: when, and its thumbnail */
 	uint8_t last[LVX_THUMB_W * LVX_THUMB_H];
 };

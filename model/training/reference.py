@@ -45,9 +45,10 @@ class Rest:
     def __init__(self, c, on, delay):
         self.c, self.on, self.delay = c, on, delay
         self.levels = (c.raw.get("activity_levels") or {}).get("speech", [0.6, 0.4]) or [2.0, 0.0]
-        self.speech, self.streak, self.quiet, self.idle = False, 0, 0, [0] * len(on)
+        self.speech, self.streak, self.quiet, self.idle, self.seen = False, 0, 0, [0] * len(on), 1000
 
     def said(self, ids):
+        self.seen += 1
         self.idle = [n + 1 if i == self.c.pad else 0 for n, i in zip(self.idle, ids)]
 
     def heard(self, act):
@@ -63,18 +64,17 @@ class Rest:
 
     def due(self, slots):
         """None: not yet; else how many slots of silence at least and at most come first."""
-        describes = any(on and name not in ("caption", "translation") for on, name in zip(self.on, self.c.lanes))
-        if not self.c.anew or slots < self.c.anew or describes or self.speech or self.quiet < 1:
+        if not self.c.anew or slots < self.c.anew or self.speech or self.quiet < 1:
             return None
         least = self.delay + 1 + 3
-        return (0, 0) if self.quiet >= least and self.still(least) else (least, self.delay + 1 + 50)
+        return (0, 0) if self.quiet >= least and self.still(least) and self.seen >= least else (least, self.delay + 1 + 50)
 
 
 @torch.no_grad()
 def run(net, mel, cond, lanes=(True, False, False), pictures=None, prefix=None, prev=None, trace=False, delay=None):
     """mel [T, 640]; lanes that are on; pictures {slot: [60, 768]}; prefix ids; prev [T, lanes] forces the fed-back
     tokens. Returns ids [T, lanes], logits [T, lanes, V], activity [T, acts], trace per run; T counts the silence, too, that
-    a model with anew_slots hears before it begins anew."""
+    a model with anew_slots hears before it begins anew; and what it then tells again is among the ids."""
     c, t = net.c, mel.shape[0]
     rest, silence = Rest(c, lanes, delay or c.delay), torch.full_like(mel[:1], -1.0)
     ids, logits, acts, traces = [], [], [], []
@@ -82,12 +82,15 @@ def run(net, mel, cond, lanes=(True, False, False), pictures=None, prefix=None, 
     def begin():
         return m3.Stream(net, cond, None if not prefix else torch.tensor([prefix])), torch.full((1, len(c.lanes)), c.pad)
 
-    def slot(s, x, fed, picture=None):
+    def prepare(s, picture=None):
         s.trace = [] if trace else None
         if s.t - s.prefix_at >= 2 * c.window:
             s.move_prefix()
         if picture is not None:
             s.picture(picture[None])
+            rest.seen = 0
+
+    def slot(s, x, fed):
         lg, act = s.slot(x, fed)
         best = torch.stack([x.argmax(-1) for x in lg], 1)
         ids.append(torch.where(torch.tensor([lanes]), best, torch.full_like(best, c.pad))[0])
@@ -99,13 +102,16 @@ def run(net, mel, cond, lanes=(True, False, False), pictures=None, prefix=None, 
 
     s, fed = begin()
     for i in range(t):
+        prepare(s, (pictures or {}).get(i))
         due = rest.due(s.t)
         if due:
             n = 0
             while n < due[1] and not (n >= due[0] and rest.still(3)):
                 fed, n = slot(s, silence, fed), n + 1
+                prepare(s)
             s, fed = begin()
-        fed = slot(s, mel[i:i + 1], fed if prev is None else prev[i:i + 1], (pictures or {}).get(i))
+            s.trace = [] if trace else None
+        fed = slot(s, mel[i:i + 1], fed if prev is None else prev[i:i + 1])
         rest.heard(acts[-1])
     return torch.stack(ids), torch.stack(logits), torch.stack(acts), traces
 

@@ -218,6 +218,7 @@ static enum lvx_status feed(void *user, struct lvx_feed_item *item, float *value
 	item->kind = i->what == SLOT ? LVX_FEED_SLOT : LVX_FEED_PICTURE;
 	item->pts_us = i->pts_us;
 	item->gap_us = i->gap_us;
+	item->changed = i->changed;
 	values[0] = i->value;
 	return LVX_OK;
 }
@@ -276,6 +277,12 @@ void fake_gap(struct fake_row *r, int64_t gap_us)
 void fake_picture(struct fake_row *r)
 {
 	*new_item(r) = (struct fake_item){.what = PICTURE, .pts_us = r->next_pts_us, .value = 9};
+}
+
+void fake_scene(struct fake_row *r)
+{
+	fake_picture(r);
+	r->items[r->n_items - 1].changed = true;
 }
 
 void fake_wait(struct fake_row *r, uint32_t ticks)

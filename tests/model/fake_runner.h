@@ -83,6 +83,7 @@ struct fake_item {
 	enum { SLOT, PICTURE, WAIT, FINISH } what;
 	int64_t pts_us, gap_us;
 	float value;
+	bool changed;
 };
 
 struct fake_event {
@@ -108,6 +109,7 @@ void fake_row_free(struct fake_row *r);
 void fake_slots(struct fake_row *r, uint32_t n);
 void fake_gap(struct fake_row *r, int64_t gap_us); /* before the next slot */
 void fake_picture(struct fake_row *r);
+void fake_scene(struct fake_row *r); /* a picture of another one */
 void fake_wait(struct fake_row *r, uint32_t ticks);
 /* The words of a lane, a space between; of segment ends a '|' behind. */
 const char *fake_words(const struct fake_row *r, uint32_t lane);

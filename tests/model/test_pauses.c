@@ -326,7 +326,7 @@ static void test_anew(void **state)
 		{0, 1 << CAPTION, 0, 0, "hello done.|"},
 		{39, 1 << CAPTION, 1, 9, "hello done.|"},
 		{60, 1 << CAPTION, 0, 0, "hello done.|"},
-		{ANEW, 1 << CAPTION | 1 << DESCRIPTION, 0, 0, "hello done.|"},
+		{ANEW, 1 << CAPTION | 1 << DESCRIPTION, 1, 9, "hello done.| hello"},
 	};
 	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
 		open_scheduler(2, 100);
@@ -362,6 +362,63 @@ static void test_anew(void **state)
 	}
 }
 
+/* A sentence at once, and one later. */
+static int32_t say_scene(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row;
+	if (lane != DESCRIPTION)
+		return PAD;
+	return slot == 8 || slot == 27 ? HELLO : slot == 9 || slot == 28 ? STOP : PAD;
+}
+
+/* What the row says again of the scene that is still on, because it began anew, is not given out. */
+static void test_retold(void **state)
+{
+	(void)state;
+	enum { NO, SAME, OTHER };
+	static const struct {
+		int before, first, second;
+		const char *said;
+	} cases[] = {
+		{OTHER, SAME, SAME, "hello done.| hello done.| hello done.|"},
+		{OTHER, SAME, OTHER, "hello done.| hello done.| hello done.|"},
+		{OTHER, SAME, NO, "hello done.| hello done.|"},
+		{OTHER, OTHER, NO, "hello done.| hello done.| hello done.| hello done.|"},
+		{NO, SAME, SAME, "hello done.| hello done.| hello done.| hello done.|"},
+	};
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		open_scheduler(2, 100);
+		struct fake_row *r = fake_row(1 << CAPTION | 1 << DESCRIPTION);
+		model->config.anew_slots = ANEW;
+		runner->say = say_scene;
+		runner->act = act_long;
+		void (*const add_picture[])(struct fake_row *) = {[SAME] = fake_picture, [OTHER] = fake_scene};
+		if (cases[c].before)
+			add_picture[cases[c].before](r);
+		fake_slots(r, 39); /* and anew before the last */
+		add_picture[cases[c].first](r);
+		fake_slots(r, 15);
+		if (cases[c].second)
+			add_picture[cases[c].second](r);
+		fake_slots(r, 18);
+		add(r);
+		tick_until_idle();
+		assert_int_equal(runner->n_resets, 2);
+		assert_int_equal(runner->next_slot[r->index], 34);
+		assert_string_equal(fake_words(r, DESCRIPTION), cases[c].said);
+		lvx_scheduler_remove(sched, r->index);
+		fake_row_free(r);
+	}
+}
+
+/* Of a picture before slot ANEW. */
+static int32_t say_late(uint32_t row, int64_t slot, uint32_t lane)
+{
+	(void)row;
+	slot -= ANEW + FAKE_DELAY;
+	return lane != DESCRIPTION ? PAD : slot == 0 ? HELLO : slot == 1 ? STOP : PAD;
+}
+
 /* Where it has been quiet for long, all has been said: the row hears no silence of ours. */
 static void test_anew_in_silence(void **state)
 {
@@ -375,6 +432,22 @@ static void test_anew_in_silence(void **state)
 	assert_int_equal(count_slots(r->index, 7.0f), 3 * ANEW + 1);
 	assert_int_equal(count_slots(r->index, -2.0f), 0);
 	assert_int_equal(runner->next_slot[r->index], 1);
+	lvx_scheduler_remove(sched, r->index);
+	fake_row_free(r);
+
+	/* but what is to be told of a picture that has just come, is told first */
+	open_scheduler(2, 100);
+	r = fake_row(1 << CAPTION | 1 << DESCRIPTION);
+	model->config.anew_slots = ANEW;
+	runner->say = say_late;
+	fake_slots(r, ANEW);
+	fake_scene(r);
+	fake_slots(r, 2);
+	add(r);
+	tick_until_idle();
+	assert_int_equal(runner->n_resets, 2);
+	assert_int_equal(count_slots(r->index, -2.0f), FAKE_DELAY + 1 + 3 + 1);
+	assert_string_equal(fake_words(r, DESCRIPTION), "hello done.|");
 	fake_row_free(r);
 }
 
@@ -391,6 +464,7 @@ int main(void)
 		TEST(test_tags),
 		TEST(test_loud_pad),
 		TEST(test_anew),
+		TEST(test_retold),
 		TEST(test_anew_in_silence),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

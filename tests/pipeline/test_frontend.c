@@ -361,9 +361,11 @@ static void test_gate(void **state)
 	fill(rgb, 250, 0, 0);
 	assert_false(lvx_gate_pass(&g, rgb, 160, 96, 999999)); /* rate cap */
 	assert_true(lvx_gate_pass(&g, rgb, 160, 96, 1000000));	 /* another scene */
+	assert_true(g.changed);
 	fill(rgb, 248, 3, 2);
 	assert_false(lvx_gate_pass(&g, rgb, 160, 96, 2500000)); /* noise */
 	assert_true(lvx_gate_pass(&g, rgb, 160, 96, 3000000));	 /* long enough */
+	assert_false(g.changed);
 	assert_true(lvx_gate_pass(&g, rgb, 160, 96, 1000));	 /* time went back */
 }
 

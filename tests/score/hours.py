@@ -30,6 +30,13 @@ def one_round(paths, refs):
     return pcm, said
 
 
+def write(path, pcm, n=1):
+    with wave.open(path, "wb") as w:
+        w.setparams((1, 2, RATE, 0, "NONE", ""))
+        for _ in range(n):
+            w.writeframes(pcm)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--hours", type=float, default=2)
@@ -42,10 +49,7 @@ def main():
         long = len(pcm) / 2 / RATE
         n = max(2, round(a.hours * 3600 / long))
         path = os.path.join(tmp, "stream.wav")
-        with wave.open(path, "wb") as w:
-            w.setparams((1, 2, RATE, 0, "NONE", ""))
-            for _ in range(n):
-                w.writeframes(pcm)
+        write(path, pcm, n)
         lines, took = s.transcribe("hours", [path], "--language", "en", *more)
     words = [(w["start_us"] / 1e6, w["text"]) for x in map(json.loads, lines) if x["lane"] == "caption" for w in x["words"]]
     print(f"{n} rounds of {long / 60:.1f} minutes, {len(words)} words, real-time factor {took / (n * long):.3f}")
