@@ -123,7 +123,7 @@ static uint32_t said_after(const struct row *row)
 static void begin_anew_in_pause(struct lvx_scheduler *s, struct row *row)
 {
 	lvx_script_close_words(&row->script);
-	lvx_script_retell(&row->script, ~(row->policy.caption | row->policy.translation));
+	lvx_script_retell(&row->script, row->policy.lanes & ~(row->policy.caption | row->policy.translation));
 	begin_anew(s, row);
 }
 

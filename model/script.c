@@ -273,6 +273,7 @@ void lvx_script_drop_lane(struct lvx_script *s, uint32_t lane)
 {
 	lvx_words_drop(&s->lanes[lane].words);
 	s->lanes[lane].speller.n = 0;
+	s->lanes[lane].retells = false;
 }
 
 void lvx_script_flush(struct lvx_script *s)
