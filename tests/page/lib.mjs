@@ -19,6 +19,20 @@ const AXE = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--mute-audio",
   "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"];
 
+const ends = new WeakMap();
+/** At the end of test t, what came last goes first: a page before its daemon. (t.after() begins with what came first.) */
+function atEnd(t, fn) {
+  if (!ends.has(t)) {
+    ends.set(t, []);
+    t.after(async () => {
+      const errors = [];
+      for (const f of ends.get(t).reverse()) await Promise.resolve().then(f).catch((e) => errors.push(e));
+      if (errors.length) throw errors[0];
+    });
+  }
+  ends.get(t).push(fn);
+}
+
 /** A folder that is there as long as the process. */
 export function folder() {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "lvx-page-"));
@@ -48,7 +62,7 @@ export class Daemon {
       { cwd: ROOT, env: { ...clean, ...env }, stdio: ["ignore", "ignore", "pipe"] });
     d.process.stderr.setEncoding("utf8").on("data", (s) => { d.log += s; });
     d.over = new Promise((done) => d.process.on("exit", done));
-    t.after(() => d.stop());
+    atEnd(t, () => d.stop());
     d.port = Number(await until(() => {
       assert.equal(d.process.exitCode, null, d.log);
       return /READY https?:\/\/\S+?:(\d+)\//.exec(d.log)?.[1];
@@ -93,7 +107,7 @@ export async function line(t, port) {
     }
   });
   await new Promise((r) => server.listen(0, "127.0.0.1", r));
-  t.after(() => { l.cut(); server.close(); });
+  atEnd(t, () => { l.cut(); server.close(); });
   l.url = `http://127.0.0.1:${server.address().port}/`;
   return l;
 }
@@ -107,13 +121,13 @@ export async function serve(t, file, type) {
     fs.createReadStream(file, { start: from, end: to }).on("error", () => r.destroy()).pipe(r);
   });
   await new Promise((r) => server.listen(0, "127.0.0.1", r));
-  t.after(() => { server.closeAllConnections(); server.close(); });
+  atEnd(t, () => { server.closeAllConnections(); server.close(); });
   return `http://127.0.0.1:${server.address().port}/${path.basename(file)}`;
 }
 
 export async function browser(t, ...flags) {
   const b = await chromium.launch({ executablePath: "/usr/bin/chromium", args: [...FLAGS, ...flags] });
-  t.after(() => b.close());
+  atEnd(t, () => b.close());
   return b;
 }
 
@@ -124,7 +138,10 @@ export async function visit(t, b, url, { width = 1280, height = 720, ...more } =
   page.setDefaultTimeout(PATIENCE);
   page.on("pageerror", (e) => wrong.push(e.stack));
   page.on("console", (m) => ["error", "warning"].includes(m.type()) && !/WebSocket|ERR_CONNECTION|ERR_SOCKET_NOT_CONNECTED|ERR_EMPTY|status of (40[01349]|503)/.test(m.text()) && wrong.push(m.text()));
-  t.after(() => assert.deepEqual(wrong, []));
+  atEnd(t, async () => {
+    await context.close();
+    assert.deepEqual(wrong, []);
+  });
   await page.goto(url);
   return page;
 }
