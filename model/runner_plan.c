@@ -40,6 +40,9 @@ const struct lvx_tile lvx_tiles[LVX_TILES] = {
 	{32, 16, 128, 1, 1, 8, 1},
 	{64, 16, 128, 1, 1, 8, 1},
 	{64, 32, 128, 2, 1, 4, 1},
+	{64, 64, 32, 2, 2, 1, 1},
+	{64, 128, 64, 2, 2, 1, 1},
+	{128, 128, 32, 4, 2, 1, 1},
 };
 
 /* ---- buffers ---- */
@@ -200,9 +203,9 @@ bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile)
 		return true;
 	if (vk->is_cpu || f == LVX_FMT_F32) /* floats do not go through f16 */
 		return false;
-	/* as matmul.comp has it: both sides, a fragment of each part, the positions */
-	uint32_t parts = t->parts_m * t->parts_n * t->parts_k;
-	return (t->rows + t->positions) * (t->step / 8 + 1) * 16 * t->buffers + parts * 1024 +
+	/* as matmul.comp has it: both sides, each part's fragments of 16 positions, the positions */
+	uint32_t fragments = t->rows / 16 * t->parts_n * t->parts_k;
+	return (t->rows + t->positions) * (t->step / 8 + 1) * 16 * t->buffers + fragments * 1024 +
 		       t->positions * 8 <= vk->limits.maxComputeSharedMemorySize;
 }
 

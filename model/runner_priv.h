@@ -17,7 +17,7 @@ enum { LVX_ROWS_MAX = 16384, LVX_SHAPES = 64, LVX_MARKS_MAX = 2048 };
 
 /* The kernels of a product by how many positions one takes: linear.comp or matvec.comp up to
  * LVX_TILE_FEW, matmul.comp beyond. */
-enum { LVX_TILE_FEW = 2, LVX_TILES = 6 };
+enum { LVX_TILE_FEW = 2, LVX_TILES = 9 };
 /* Work groups of matvec.comp: 128, 256 or 512 invocations. */
 enum { LVX_WIDTHS = 3 };
 

@@ -36,7 +36,7 @@ const uint KSTEPS = BK / PK / 16;
 
 shared uvec4 sh_a[BUFFERS * ROWS * STRIDE];
 shared uvec4 sh_b[BUFFERS * NP * STRIDE];
-shared float sh_c[PARTS * 256]; /* a fragment of each part: 16 positions x 16 rows */
+shared float sh_c[PARTS * FM * 256]; /* of each part, fragments of 16 positions x 16 rows */
 shared uint sh_x[NP], sh_item[NP];
 
 uvec4 half8(vec4 a, vec4 b)
@@ -171,34 +171,38 @@ void main()
 		barrier();
 	}
 
-	/* Fragment by fragment; what the parts along the columns have is added in their order. */
-	[[unroll]] for (uint i = 0; i < FM; i++)
-		[[unroll]] for (uint j = 0; j < FN; j++) {
+	/*
+	 * Positions by sixteens; what the parts along the columns have is added in their order. A loop that was not
+	 * unrolled inside of both loops over fragments kept NVIDIA's driver from unrolling those: sums in memory.
+	 */
+	[[unroll]] for (uint j = 0; j < FN; j++) {
+		[[unroll]] for (uint i = 0; i < FM; i++) {
 #ifdef COOPMAT
-			coopMatStoreNV(acc[i][j], sh_c, part * 256, 16, true);
+			coopMatStoreNV(acc[i][j], sh_c, (part * FM + i) * 256, 16, true);
 #else
 			[[unroll]] for (uint e = 0; e < 8; e++)
-				sh_c[part * 256 + (my_pos + e) * 16 + my_row] = acc[i][j][e];
+				sh_c[(part * FM + i) * 256 + (my_pos + e) * 16 + my_row] = acc[i][j][e];
 #endif
-			wait_for_parts();
-			/* consecutive invocations: consecutive rows of one position */
-			for (uint id = part_k * 32 + lane % 32; id < 256; id += 32 * PK) {
-				uint r = id % 16, c = id / 16, at = part % (PM * PN) * 256 + id;
-				uint p = (part_n * FN + j) * 16 + c, row = row0 + (part_m * FM + i) * 16 + r;
-				float v = 0.0, up = 0.0;
-				[[unroll]] for (uint g = 0; g < PK; g++)
-					v += sh_c[at + g * PM * PN * 256];
-				if (p >= k.count || row >= rows)
-					continue;
-				uint to = y_base + sh_item[p] * y_stride;
-				if (gated == 0) {
-					put(to + row, v);
-				} else if (r < 8) {
-					[[unroll]] for (uint g = 0; g < PK; g++)
-						up += sh_c[at + 8 + g * PM * PN * 256];
-					y[to + row / 16 * 8 + r] = gate_unit(v, up);
-				}
-			}
-			wait_for_parts();
 		}
+		wait_for_parts();
+		/* consecutive invocations: consecutive rows of one position */
+		[[dont_unroll]] for (uint id = part_k * 32 + lane % 32; id < FM * 256; id += 32 * PK) {
+			uint i = id / 256, r = id % 16, c = id / 16 % 16, at = part % (PM * PN) * FM * 256 + id;
+			uint p = (part_n * FN + j) * 16 + c, row = row0 + (part_m * FM + i) * 16 + r;
+			float v = 0.0, up = 0.0;
+			[[unroll]] for (uint g = 0; g < PK; g++)
+				v += sh_c[at + g * PM * PN * FM * 256];
+			if (p >= k.count || row >= rows)
+				continue;
+			uint to = y_base + sh_item[p] * y_stride;
+			if (gated == 0) {
+				put(to + row, v);
+			} else if (r < 8) {
+				[[unroll]] for (uint g = 0; g < PK; g++)
+					up += sh_c[at + 8 + g * PM * PN * FM * 256];
+				y[to + row / 16 * 8 + r] = gate_unit(v, up);
+			}
+		}
+		wait_for_parts();
+	}
 }
