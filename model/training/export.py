@@ -2,8 +2,8 @@
 """Writes a model folder (config.json, model.safetensors, tokenizer.json) from a checkpoint, another folder or random weights.
 
 export.py --random SEED --size tiny|nano --out DIR [--format f32|f16|int8|q4] [--tokenizer FILE]
-export.py --checkpoint FILE|FOLDER --out DIR [--format q4] --tokenizer FILE
-q4 is what ships: int8 matrices, 4-bit experts."""
+export.py --checkpoint FILE|FOLDER [--checkpoint .. --share X --share ..] --out DIR [--format q4] --tokenizer FILE
+Several checkpoints are averaged, each by its share. q4 is what ships: int8 matrices, 4-bit experts."""
 import argparse
 import os
 import shutil
@@ -39,16 +39,32 @@ def load_checkpoint(path):
     return net
 
 
+def average(paths, shares):
+    """Of checkpoints one of which was trained from the other: else a mean of weights is no model."""
+    net = load_checkpoint(paths[0])
+    if len(paths) == 1:
+        return net
+    total, mean = sum(shares), {}
+    for path, share in zip(paths, shares):
+        for name, v in load_checkpoint(path).state_dict().items():
+            mean[name] = mean.get(name, 0) + share / total * v
+    net.load_state_dict(mean)
+    return net
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--random", type=int)
     a.add_argument("--size", default="nano")
-    a.add_argument("--checkpoint")
+    a.add_argument("--checkpoint", action="append")
+    a.add_argument("--share", type=float, action="append", default=[])
     a.add_argument("--out", required=True)
     a.add_argument("--format", default="q4", choices=FORMATS)
     a.add_argument("--tokenizer")
-    a = a.parse_args()
-    net = load_checkpoint(a.checkpoint) if a.checkpoint else random_net(a.random, a.size)
+    p, a = a, a.parse_args()
+    if a.checkpoint and len(a.checkpoint) > 1 and (len(a.share) != len(a.checkpoint) or min(a.share) <= 0):
+        p.error("as many --share above 0 as --checkpoint")
+    net = average(a.checkpoint, a.share) if a.checkpoint else random_net(a.random, a.size)
     weights.save_folder(net, a.out, *FORMATS[a.format])
     path = os.path.join(a.out, "tokenizer.json")
     if a.tokenizer:
