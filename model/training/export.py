@@ -41,30 +41,29 @@ def load_checkpoint(path):
 
 def average(paths, shares):
     """Of checkpoints one of which was trained from the other: else a mean of weights is no model."""
-    net = load_checkpoint(paths[0])
-    if len(paths) == 1:
-        return net
-    total, mean = sum(shares), {}
+    mean = {}
     for path, share in zip(paths, shares):
-        for name, v in load_checkpoint(path).state_dict().items():
-            mean[name] = mean.get(name, 0) + share / total * v
+        net = load_checkpoint(path)
+        for name, v in net.state_dict().items():
+            mean[name] = mean.get(name, 0) + share / sum(shares) * v
     net.load_state_dict(mean)
     return net
 
 
 def main():
-    a = argparse.ArgumentParser()
-    a.add_argument("--random", type=int)
-    a.add_argument("--size", default="nano")
-    a.add_argument("--checkpoint", action="append")
-    a.add_argument("--share", type=float, action="append", default=[])
-    a.add_argument("--out", required=True)
-    a.add_argument("--format", default="q4", choices=FORMATS)
-    a.add_argument("--tokenizer")
-    p, a = a, a.parse_args()
-    if a.checkpoint and len(a.checkpoint) > 1 and (len(a.share) != len(a.checkpoint) or min(a.share) <= 0):
+    p = argparse.ArgumentParser()
+    p.add_argument("--random", type=int)
+    p.add_argument("--size", default="nano")
+    p.add_argument("--checkpoint", action="append")
+    p.add_argument("--share", type=float, action="append")
+    p.add_argument("--out", required=True)
+    p.add_argument("--format", default="q4", choices=FORMATS)
+    p.add_argument("--tokenizer")
+    a = p.parse_args()
+    shares = a.share or [1.0]
+    if a.checkpoint and (len(shares) != len(a.checkpoint) or min(shares) <= 0):
         p.error("as many --share above 0 as --checkpoint")
-    net = average(a.checkpoint, a.share) if a.checkpoint else random_net(a.random, a.size)
+    net = average(a.checkpoint, shares) if a.checkpoint else random_net(a.random, a.size)
     weights.save_folder(net, a.out, *FORMATS[a.format])
     path = os.path.join(a.out, "tokenizer.json")
     if a.tokenizer:
