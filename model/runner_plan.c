@@ -23,7 +23,7 @@
 
 enum { ALIGN = 256 };
 /* Of the attention: keys of a chunk, bytes of their scores, queries of a work group. */
-enum { CHUNK_MAX = 512, SCORES_MAX = 12288, QUERIES_MAX = 4, N_MAX = 16 };
+enum { CHUNK_MAX = 768, SCORES_MAX = 12288, QUERIES_MAX = 4, N_MAX = 16 };
 /* Where the keys of a position are shared out: work groups of all, of a position and key head; keys
  * of each. */
 enum { PART_GROUPS = 256, PARTS_MAX = 16, PART_KEYS = 32 };

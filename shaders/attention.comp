@@ -44,7 +44,7 @@ layout(push_constant) uniform Push {
 	float eps;
 };
 
-const uint N = GROUP * QP;
+const uint N = GROUP * QP, AHEAD = N <= 4 ? 8 : 2; /* values that are on their way at once */
 
 shared float score[N][CHUNK];
 shared vec4 part[N * WG];
@@ -131,15 +131,18 @@ void main()
 			float s[N];
 			[[unroll]] for (uint g = 0; g < N; g++)
 				s[g] = 0.0;
+			/* No branch in here: all loads are on their way at once. */
 			[[unroll]] for (uint i = 0; i < HD4; i++) {
-				vec4 kv;
-				if (ROPE && slot == own)
-					kv = sh_q[GROUP * HD4 + i];
-				else
-					kv = HALF ? from_half(k_half[k_at + slot + i * cap]) : k_cache[k_at + slot + i * cap];
+				vec4 kv = HALF ? from_half(k_half[k_at + slot + i * cap]) : k_cache[k_at + slot + i * cap];
 				[[unroll]] for (uint g = 0; g < N; g++)
 					s[g] += dot(sh_q[g * HD4 + i], kv);
 			}
+			if (ROPE && slot == own)
+				[[unroll]] for (uint g = 0; g < N; g++) {
+					s[g] = 0.0;
+					for (uint i = 0; i < HD4; i++)
+						s[g] += dot(sh_q[g * HD4 + i], sh_q[GROUP * HD4 + i]);
+				}
 			[[unroll]] for (uint g = 0; g < N; g++) {
 				s[g] *= scale;
 				if (k < m) {
@@ -164,17 +167,20 @@ void main()
 				e[g] += v;
 			}
 		barrier();
-		for (uint k = sub; k < m; k += subs) {
-			uint key = base + k;
-			uint slot = key + (key < n0 ? o0 : key < n1 ? o1 : o2);
-			uint at = v_at + slot * kv_heads * HD4 + dim;
-			vec4 v;
-			if (ROPE && slot == own)
-				v = sh_q[(GROUP + 1) * HD4 + dim];
-			else
-				v = HALF ? from_half(v_half[at]) : v_cache[at];
-			[[unroll]] for (uint g = 0; g < N; g++)
-				acc[g] += score[g][k] * v;
+		for (uint k0 = sub; k0 < m; k0 += AHEAD * subs) {
+			vec4 v[AHEAD];
+			[[unroll]] for (uint a = 0; a < AHEAD; a++) {
+				uint key = base + min(k0 + a * subs, m - 1);
+				uint slot = key + (key < n0 ? o0 : key < n1 ? o1 : o2);
+				uint at = v_at + slot * kv_heads * HD4 + dim;
+				vec4 there = HALF ? from_half(v_half[at]) : v_cache[at];
+				v[a] = ROPE && slot == own ? sh_q[(GROUP + 1) * HD4 + dim] : there;
+			}
+			[[unroll]] for (uint a = 0; a < AHEAD; a++) {
+				uint k = k0 + a * subs;
+				[[unroll]] for (uint g = 0; g < N; g++)
+					acc[g] += k < m ? score[g][k] * v[a] : vec4(0.0);
+			}
 		}
 		[[unroll]] for (uint g = 0; g < N; g++)
 			sum[g] += group_add(e[g]);

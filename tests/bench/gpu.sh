@@ -102,12 +102,13 @@ run() {
 			part "validation of a lost device" 60 env LVX_VALIDATION=1 "$folder/bin/test_loss"
 			;;
 		profile)
+			part "1b profile of 64" 40 "$bench" --shape 1b --rows 64 --no-ceilings --no-batches --no-held --profile
+			part "m3-lite profile" 90 "$bench" --shape m3-lite --rows 8 --no-ceilings --no-batches \
+				--no-held --profile --trace "$out/m3-lite.json"
 			part "1b profile" 40 "$bench" --shape 1b --rows 800 --no-ceilings --no-batches --no-held \
 				--profile --trace "$out/1b.json"
 			part "nano profile" 30 "$bench" $model --rows 4096 --pictures --no-ceilings --no-batches \
 				--no-held --profile --trace "$out/nano.json"
-			part "m3-lite profile" 90 "$bench" --shape m3-lite --rows 8 --no-ceilings --no-batches \
-				--no-held --profile --trace "$out/m3-lite.json"
 			;;
 		m3) part m3 60 "$bench" --shape m3 --rows 4 $speech --profile --no-held --no-ceilings ;;
 		plain)
