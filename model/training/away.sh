@@ -55,6 +55,7 @@ pack() {
 unpack() {
     mkdir -p "$3"
     cat "$1/$2".* | xz -d | tar -xf - -C "$3"
+    [ "$2" != b ] || wrap "$(cd "$3" && pwd)"
 }
 
 # The programs that came along, with the libraries that came along.
@@ -68,7 +69,6 @@ wrap() {
 start() {
     root=$(cd "$1" && pwd) seconds=$2
     shift 2
-    wrap "$root"
     setsid nohup "$root/code/away.sh" keep "$root" "$(($(date +%s) + seconds))" "$@" >"$root/keep.log" 2>&1 </dev/null &
 }
 

@@ -8,8 +8,8 @@
 #       there, in a checkout of the source; the report is OUT/report.txt, written as it goes. It stops
 #       starting things after SECONDS (500), and each part has a time of its own, most important
 #       ones first. Two calls give the table of docs/PERFORMANCE.md:
-#       "streams": 1b nano parity whole torch; "rest": lite two kernels loss validation profile
-#       Further: m3 plain
+#       "streams": ratios held two whole torch; "rest": lite kernels parity loss validation profile
+#       Further: 1b nano (the most streams, looked for) m3 plain
 set -u
 
 pack() {
@@ -53,7 +53,7 @@ run() {
 	shift
 	[ $# -gt 0 ] && shift
 	parts=" ${*:-streams} "
-	parts=$(echo "$parts" | sed 's/ streams / 1b nano parity whole torch /; s/ rest / lite two kernels loss validation profile /')
+	parts=$(echo "$parts" | sed 's/ streams / ratios held two whole torch /; s/ rest / lite kernels parity loss validation profile /')
 	mkdir -p "$out"
 	report=$out/report.txt deadline=$(($(date +%s) + seconds)) bench=$folder/bin/lumivox-bench
 	source=$(cat "$folder/source")
@@ -76,7 +76,28 @@ run() {
 	nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >>"$report" 2>&1
 	for p in $parts; do
 		case $p in
-		# held for 60 s, and their tick times, batch 1 and ceilings
+		# batch 1 and 64 against the ceilings, five times
+		ratios)
+			for i in 1 2 3 4 5; do
+				part "1b ratios $i" 30 "$bench" --shape 1b --rows 64 --no-held $speech
+			done
+			;;
+		# for 60 s, side by side where there are two devices
+		held)
+			other=0
+			"$bench" --shape tiny --device 1 --no-ceilings --no-batches --no-held >/dev/null 2>&1 && other=1
+			(
+				report=$out/nano.txt
+				part "nano held" 100 "$bench" $model --device $other --rows 3000 --streams 3000 --pictures \
+					--no-ceilings --no-batches $speech
+			) &
+			[ $other = 1 ] || wait
+			part "1b held" 100 "$bench" --shape 1b --device 0 --rows 1000 --streams 1000 --no-ceilings \
+				--no-batches $speech
+			wait
+			cat "$out/nano.txt" >>"$report"
+			;;
+		# the most streams, and their tick times, batch 1 and ceilings
 		1b) part 1b 170 "$bench" --shape 1b --rows 1600 $speech ;;
 		nano) part nano 170 "$bench" $model --rows 8192 --pictures $speech ;;
 		# one part a batch against two, at one number of streams
@@ -88,17 +109,19 @@ run() {
 			;;
 		lite) part m3-lite 200 "$bench" --shape m3-lite --rows 8 --pictures $speech --no-held ;;
 		two)
-			part two 140 "$bench" $model --device 0,1 --rows 8192 --pictures $speech \
-				--no-ceilings --no-batches
+			for devices in 0 0,1; do
+				part "nano on $devices" 100 "$bench" $model --device $devices --rows 8192 --pictures --seconds 5 \
+					--no-ceilings --no-batches $speech
+			done
 			;;
 		parity) part parity 40 "$folder/bin/test_parity" ;;
 		kernels)
-			part kernels 60 "$folder/bin/test_kernels"
-			part runner 30 "$folder/bin/test_runner"
+			part kernels 120 "$folder/bin/test_kernels"
+			part runner 60 "$folder/bin/test_runner"
 			;;
 		loss) part loss 60 "$folder/bin/test_loss" ;;
 		validation)
-			part validation 60 env LVX_VALIDATION=1 "$folder/bin/test_kernels"
+			part validation 120 env LVX_VALIDATION=1 "$folder/bin/test_kernels"
 			part "validation of a lost device" 60 env LVX_VALIDATION=1 "$folder/bin/test_loss"
 			;;
 		profile)

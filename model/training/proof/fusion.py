@@ -2,7 +2,7 @@
 """Early against late fusion, on spoken questions about pictures and on pictures with sounds (pairs.py).
 
 fusion.py make OUT --data DATA --synth SYNTH --espeak-data DIR --drawings PICS.npz --held-drawings HELD.npz [--small]
-fusion.py run OUT [--size NAME] [--steps N] [--seeds 1,2,3] [--budget-s S]     resumable; OUT/results.json grows as it goes
+fusion.py run OUT [--size NAME] [--steps N] [--seeds 1,2,3] [--kinds early,late] [--budget-s S]     resumable; OUT/results grows as it goes
 fusion.py table OUT
 
 Early: M3, whose layers all see sound and pictures. Late: the first half of the layers in two copies, one that sees only slots
@@ -218,7 +218,7 @@ def run(a):
     if "guess" not in res.all:
         res.put("guess", guess(dev_part))
     for seed in a.seeds.split(","):
-        for kind in NETS:
+        for kind in a.kinds.split(","):
             name = f"{kind} {seed}"
             if res.all.get(name, {}).get("done"):
                 continue
@@ -270,6 +270,7 @@ def main():
     r.add_argument("--size", default="gpu", choices=SIZES)
     r.add_argument("--steps", type=int)
     r.add_argument("--seeds", default="1,2,3")
+    r.add_argument("--kinds", default="early,late")
     r.add_argument("--rounds", type=int, default=40, help="of 40 trials and 18 picks each, to judge by")
     r.add_argument("--budget-s", type=float, default=540)
     sub.add_parser("table").add_argument("out")

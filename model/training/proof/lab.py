@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models trained alike, to compare: the same windows in the same order for all of a seed, made of a corpus that is spoken once.
 
+lab.py make OUT --data .. (as routers.py)         speaks and builds all that the runs of so many --steps take, beforehand
+
 Unlike train.py, whose data come as fast as they are made, a step here sees the same windows on every machine; what a model is
-(its config, its role) is all that differs. OUT/corpus has the speech, OUT/NAME.pt the checkpoint of a run."""
+(its config, its role) is all that differs. OUT/corpus has the speech, OUT/windows what each step sees, OUT/NAME.pt the
+checkpoint of a run."""
+import argparse
 import collections
 import multiprocessing
 import os
@@ -142,9 +146,16 @@ class Windows:
         return self.size(kind) * 2 // 5
 
     def build(self, part_name, kind, seed, i):
+        path = os.path.join(self.a.out, "windows", f"{part_name}-{kind}{self.size(kind)}-{seed}-{i}.npy")
+        if os.path.exists(path):
+            return np.load(path)
         b = self.builders[part_name, kind]
         b.rng.seed(f"{part_name}/{seed}/{i}")
-        return b.batch(self.size(kind))
+        rows = b.batch(self.size(kind))
+        with open(f"{path}.{os.getpid()}", "wb") as f:
+            np.save(f, rows)
+        os.replace(f"{path}.{os.getpid()}", path)
+        return rows
 
 
 def kind_of(i, role):
@@ -186,6 +197,11 @@ class Ahead:
         while queue:
             yield self.taken(*queue.popleft())
 
+    def end(self):
+        if self.pool:
+            self.pool.terminate()
+            self.pool.join()
+
     def start(self, *job):
         return self.pool.apply_async(build_in_process, (job,)) if self.pool else build_in_process(job)
 
@@ -204,6 +220,7 @@ class Lab:
         self.a, self.tok = a, tokens.Tokenizer(a.tokenizer)
         torch.set_num_threads(1 if a.jobs < 2 else torch.get_num_threads())
         parts = corpus(a)
+        os.makedirs(os.path.join(a.out, "windows"), exist_ok=True)
         c = m3.config("nano")                            # conditions and delays; no size is read of it
         names = {"train": pictures.names(a.drawings), "dev": pictures.names(a.held_drawings)}
         self.windows = Windows(a, c, self.tok, parts, names)
@@ -211,18 +228,17 @@ class Lab:
         self.dev = "cuda" if torch.cuda.is_available() else "cpu"
         self.pcm = {p: Pcm(x.pcm, self.dev) for p, x in parts.items()}
         self.atlas = {"train": pictures.load(a.drawings).to(self.dev), "dev": pictures.load(a.held_drawings).to(self.dev)}
-        self.clock, self.sets = results.Clock(a.budget_s), None
+        self.clock, self.sets, self.compiled = results.Clock(a.budget_s), None, False
         if self.dev == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = True
-            m3.GROUPED = False                           # the same sums for all
 
     def trainer(self, c, seed, alike=None):
         """alike: the config of a net whose weights are taken over as far as they fit, so that all begin as the same function."""
         fast = self.dev == "cuda" and not self.a.no_graphs
         torch.manual_seed(seed)
-        if fast:
-            torch._dynamo.reset()                        # the blocks of another net are no use to this one
         t = step.Trainer(None, self.dev, 1, self.atlas["train"], self.a.lr, fast, c=c)
+        if self.dev == "cuda":
+            t.try_grouped(results.say)
         if alike is not None:
             torch.manual_seed(seed)
             with torch.no_grad():
@@ -234,6 +250,9 @@ class Lab:
     def train(self, name, c, seed, role="joint", alike=None):
         """-> the Trainer after all steps; the losses of training are written to OUT/NAME.log."""
         a, role = self.a, ROLES[role]
+        if self.compiled:                                # a second net, compiled in the same process, was seen not to learn
+            self.ahead.end()
+            os.execv(sys.executable, [sys.executable, *sys.argv])
         path, t = os.path.join(a.out, name + ".pt"), self.trainer(c, seed, alike)
         at = 0
         if os.path.exists(path):
@@ -244,6 +263,7 @@ class Lab:
         t.share.update(role.share)
         if self.dev == "cuda" and not a.no_graphs and at < a.steps:
             self.record(t, steps)
+            self.compiled = True
         self.walk(name, t, steps, path, seed, role, at)
         return t
 
@@ -317,3 +337,26 @@ class Lab:
             n = self.a.rows
             self.sets = {k: evaluate.Set(v[0][:n], v[1][:n], v[2][:n], *v[3:]) for k, v in torch.load(path).items()}
         return self.sets
+
+    def make(self):
+        """What start() gives each run, and the sets to judge by, so that it is there."""
+        kinds = [k for k in ("plain", "rich") for _ in range(self.a.steps)]
+        got = [self.ahead.start("train", kind, int(seed), i % self.a.steps)
+               for seed in self.a.seeds.split(",") for i, kind in enumerate(kinds)]
+        self.held()
+        for i, x in enumerate(got):
+            x = x.get() if self.ahead.pool else x
+            if i % 500 == 499:
+                results.say(i + 1, "of", len(got), "windows' batches")
+
+
+def main():
+    a = argparse.ArgumentParser()
+    m = a.add_subparsers(dest="what", required=True).add_parser("make")
+    m.add_argument("out")
+    options(m)
+    Lab(a.parse_args()).make()
+
+
+if __name__ == "__main__":
+    main()

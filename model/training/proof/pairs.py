@@ -100,7 +100,8 @@ def voices(part, espeak_data, n):
 
 def make(path, part, drawings, data, synth, espeak_data, n_scenes, n_pairs, n_voices, nouns=NOUNS, seed=1):
     """Writes one part's material: pictures and what is in them, questions as spoken by each voice, sounds."""
-    rng, atlas = random.Random(f"{part}{seed}"), pictures.load(drawings)
+    dev = "cuda" if torch.cuda.is_available() else "cpu"
+    rng, atlas = random.Random(f"{part}{seed}"), pictures.load(drawings).to(dev)
     torch.manual_seed(zlib.crc32(part.encode()))
     nouns = [n for n in nouns if any(r.name == n and "h" not in r.flags for r in atlas.names.rows)]
     said = questions(atlas.names.rows, nouns)
@@ -108,6 +109,8 @@ def make(path, part, drawings, data, synth, espeak_data, n_scenes, n_pairs, n_vo
     jobs = [(v, said[k]) for k in keys for v in who]
     pcm, rows = speech.speak(jobs, synth, path + ".speech", os.path.dirname(espeak_data.rstrip("/")))
     spoken = [(keys[i // len(who)], off, n) for i, off, n, _ in rows if n <= ROOM]
+    if not spoken:
+        raise SystemExit(f"{synth}: speaks nothing; is {espeak_data} espeak-ng's data?")
     scene, shown = draw(atlas, rng, n_scenes, nouns)
     thing, label = [], []
     for i, names in enumerate(THINGS.values()):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the drivers share: results as JSON, written as they come; a budget of seconds; resumable runs; tables."""
+import glob
 import json
 import math
 import os
@@ -8,7 +9,7 @@ import time
 
 import torch
 
-T0 = time.time()
+T0 = float(os.environ.setdefault("LVX_PROOF_BEGAN", str(time.time())))    # also of a driver that begins anew
 
 
 def say(*x):
@@ -16,19 +17,25 @@ def say(*x):
 
 
 class Results:
-    """OUT/results.json: {run: {...}}. A run that is in it is done."""
+    """{run: value}, a file of OUT/results each, so that several drivers may write at once."""
     def __init__(self, folder):
-        self.path, self.all = os.path.join(folder, "results.json"), {}
-        if os.path.exists(self.path):
-            with open(self.path, encoding="utf8") as f:
-                self.all = json.load(f)
+        self.folder, self.all = os.path.join(folder, "results"), {}
+        self.read()
+
+    def read(self):
+        """-> all that is there by now, by whichever driver."""
+        for path in glob.glob(os.path.join(self.folder, "*.json")):
+            with open(path, encoding="utf8") as f:
+                self.all[os.path.basename(path)[:-5]] = json.load(f)
+        return self.all
 
     def put(self, run, value):
-        os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+        os.makedirs(self.folder, exist_ok=True)
         self.all[run] = value
-        with open(self.path + ".tmp", "w", encoding="utf8") as f:
-            json.dump(self.all, f, indent=1)
-        os.replace(self.path + ".tmp", self.path)
+        path = os.path.join(self.folder, run + ".json")
+        with open(f"{path}.{os.getpid()}", "w", encoding="utf8") as f:
+            json.dump(value, f, indent=1)
+        os.replace(f"{path}.{os.getpid()}", path)
 
 
 class Spent(Exception):
@@ -57,8 +64,8 @@ def status(work):
 
 
 def save(path, state):
-    torch.save(state, path + ".tmp")
-    os.replace(path + ".tmp", path)
+    torch.save(state, f"{path}.{os.getpid()}")
+    os.replace(f"{path}.{os.getpid()}", path)
 
 
 def cosine(lr, step, steps):

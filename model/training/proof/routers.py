@@ -2,7 +2,7 @@
 """The router's ablation: cross-modal (ours), plain (`W h` alone), per-modality (a W for each modality; one pool of experts).
 
 routers.py run OUT --data .. --places .. --tokenizer .. --synth .. --espeak-data .. --drawings .. --held-drawings ..
-           [--size nano|tiny] [--steps N] [--seeds 1,2] [--budget-s S]     resumable; OUT/results.json grows as it goes
+           [--size nano|tiny] [--routers LIST] [--steps N] [--seeds 1,2] [--budget-s S]     resumable; OUT/results grows as it goes
 routers.py table OUT          prints the table and writes OUT/experts-ROUTER.svg
 
 All three begin as the same function and see the same windows in the same order."""
@@ -39,7 +39,7 @@ def run(a):
     bench, res = lab.Lab(a), results.Results(a.out)
     ours = m3.config(a.size, "cross-modal", vocab_size=6144)
     for seed in map(int, a.seeds.split(",")):
-        for router in m3.ROUTERS:
+        for router in a.routers.split(","):
             name = f"{router} {seed}"
             if name not in res.all:
                 t = bench.train(name.replace(" ", "-"), m3.config(a.size, router, vocab_size=6144), seed, alike=ours)
@@ -74,6 +74,7 @@ def main():
     r = sub.add_parser("run")
     r.add_argument("out")
     r.add_argument("--size", default="nano")
+    r.add_argument("--routers", default=",".join(m3.ROUTERS))
     lab.options(r)
     sub.add_parser("table").add_argument("out")
     a = a.parse_args()

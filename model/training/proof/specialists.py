@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One model with three lanes against three specialists of the same recipe: speech; text translation; pictures.
 
-specialists.py run OUT --data .. (as routers.py) [--joint full] [--shapes xs,s,m,l,full] [--steps N] [--budget-s S]     resumable
+specialists.py run OUT --data .. (as routers.py) [--joint full] [--shapes xs,s,m,l,full] [--roles joint,speech,text,picture]
+               [--steps N] [--budget-s S]     resumable; several at once, a role each, are as well (text once speech is done)
 specialists.py engine OUT VIDEO [--lumivox PROGRAM] [--repeat 3]    what was picked, run by the product on a video
+specialists.py folders OUT      of the joint model and what was picked
 specialists.py table OUT
 
 `run` trains the joint model, then each specialist from the smallest size on until one matches the joint model in its lane (WER,
@@ -104,15 +106,21 @@ def matches(role, mine, joint):
     return sign * (mine[key] - joint[key]) >= 0
 
 
-def picked(res, shapes, seed):
-    """{role: (shape, matched)}: the smallest that matches, else the largest that was run."""
-    out = {}
-    for role in MEASURE:
-        done = [s for s in shapes if f"{role} {s} {seed}" in res]
+def picked(res):
+    """(joint's seed, {role: (shape, matched)}): the smallest that matches, else the largest that was run."""
+    seed, out = next((k.split()[1] for k in res if k.startswith("joint ")), None), {}
+    for role in MEASURE if seed else ():
+        done = [s for s in SHAPES if f"{role} {s} {seed}" in res]
         hit = [s for s in done if matches(role, res[f"{role} {s} {seed}"], res[f"joint {seed}"])]
         if done:
             out[role] = (hit or done[-1:])[0], bool(hit)
-    return out
+    return seed, out
+
+
+def chosen(res):
+    """{role: the run's name}, of the joint model and those picked."""
+    seed, p = picked(res)
+    return {"joint": f"joint {seed}", **{r: f"{r} {p[r][0]} {seed}" for r in p}} if seed else {}
 
 
 def run(a):
@@ -133,30 +141,35 @@ def run(a):
             results.say(name, {k: v for k, v in res.all[name].items() if k != "folder"})
         return res.all[name]
 
-    joint, heard = one("joint", a.joint), None
-    for role in MEASURE:
+    roles, heard = a.roles.split(","), None
+    if a.train_only:
+        for role in roles:
+            for shape in shapes:
+                bench.train(f"{role}-{shape}-{seed}", config(shape), seed, role)
+        return
+    if "joint" in roles:
+        one("joint", a.joint)
+    for role in (r for r in MEASURE if r in roles):
         if role == "text":                               # what the speech model that was picked writes of the same windows
-            best = picked(res.all, shapes, seed)["speech"][0]
+            best = picked(res.read())[1]["speech"][0]
             net = weights.load_folder(res.all[f"speech {best} {seed}"]["folder"]).to(bench.dev)
             cond = ("style:cased", "in:en", f"delay:{net.c.delay}")
             heard = evaluate.greedy(net, bench.held()["en-de"].waves, ("caption",), cond)["caption"]
         for shape in shapes:
-            if matches(role, one(role, shape, heard), joint):
+            mine, joint = one(role, shape, heard), res.read().get(f"joint {seed}")
+            if joint and matches(role, mine, joint):
                 break
-    res.put("picked", {"seed": seed, "joint": a.joint, **{k: list(v) for k, v in picked(res.all, shapes, seed).items()}})
 
 
 def engine(a):
     """Wall and processor seconds, peak memory of a media minute for each picked model, by the product."""
     res = results.Results(a.out)
-    p = res.all["picked"]
     seconds = float(subprocess.run(["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", a.video],
                                    capture_output=True, text=True, check=True).stdout)
     out = {"video_s": seconds}
-    for role in ("joint", *MEASURE):
-        name = f"joint {p['seed']}" if role == "joint" else f"{role} {p[role][0]} {p['seed']}"
+    for role, name in chosen(res.all).items():
         lanes = LANES[role]
-        command = [a.lumivox, "transcribe", "--model", res.all[name]["folder"], "--language", "en", "--lanes", ",".join(lanes),
+        command = [a.lumivox, "transcribe", "--model", os.path.join(a.out, "models", os.path.basename(res.all[name]["folder"])), "--language", "en", "--lanes", ",".join(lanes),
                    "--output", os.devnull, a.video] + (["--translate-to", "de"] if "translation" in lanes else [])
         runs = []
         for _ in range(a.repeat):
@@ -173,10 +186,10 @@ def engine(a):
 
 
 def table(res):
-    if "picked" not in res:
-        return "not all sizes have been run yet"
-    p, e = res["picked"], res.get("engine", {})
-    rows = [("joint", f"joint {p['seed']}", True)] + [(r, f"{r} {p[r][0]} {p['seed']}", p[r][1]) for r in MEASURE]
+    p, e = picked(res)[1], res.get("engine", {})
+    if len(p) < len(MEASURE):
+        return "not all roles have been run yet"
+    rows = [(r, name, r == "joint" or p[r][1]) for r, name in chosen(res).items()]
     out = ["| | size | matches the joint model | WER | BLEU | facts | parameters | GFLOP a media minute | processor s | wall s | "
            "peak memory |", "|---|" + "---|" * 10]
     total = {"parameters": 0, "flops": 0, "cpu_s": 0, "wall_s": 0, "mb": 0}
@@ -207,14 +220,21 @@ def main():
     r.add_argument("out")
     r.add_argument("--joint", default="full", choices=SHAPES)
     r.add_argument("--shapes", default="xs,s,m,l,full", help="of the specialists, the smallest first")
+    r.add_argument("--roles", default=",".join(LANES))
+    r.add_argument("--train-only", action="store_true", help="all --shapes of --roles, to be judged by a later call")
     lab.options(r)
     e = sub.add_parser("engine")
     e.add_argument("out")
     e.add_argument("video")
     e.add_argument("--lumivox", default="build/clients/lumivox")
     e.add_argument("--repeat", type=int, default=3)
+    sub.add_parser("folders").add_argument("out")
     sub.add_parser("table").add_argument("out")
     a = a.parse_args()
+    if a.what == "folders":
+        res = results.Results(a.out).all
+        print(*(os.path.basename(res[name]["folder"]) for name in chosen(res).values()))
+        return 0
     if a.what == "run" and (set(a.shapes.split(",")) - set(SHAPES) or len(a.shapes.split(",")) < 3):
         sys.exit(f"specialists.py: --shapes: at least three of {', '.join(SHAPES)}")
     if a.what == "table":

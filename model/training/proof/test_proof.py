@@ -42,7 +42,8 @@ class Results(unittest.TestCase):
             results.Results(d).put("a", {"x": 1})
             r = results.Results(d)
             r.put("b", [2])
-            self.assertEqual(results.Results(d).all, {"a": {"x": 1}, "b": [2]})
+            results.Results(d).put("c", 3)               # another driver, at the same time
+            self.assertEqual(r.read(), {"a": {"x": 1}, "b": [2], "c": 3})
 
     def test_spread(self):
         self.assertEqual(results.spread([1, 2, 3]), "2.0 ± 1.0")
@@ -107,7 +108,7 @@ class Fusion(unittest.TestCase):
         with tempfile.TemporaryDirectory() as d:
             for i, part in enumerate(("train", "dev")):
                 material(os.path.join(d, part + ".pt"), i)
-            a = argparse.Namespace(out=d, size="test", steps=4, seeds="1,2", rounds=1, budget_s=-1.0)
+            a = argparse.Namespace(out=d, size="test", steps=4, seeds="1,2", kinds="early,late", rounds=1, budget_s=-1.0)
             self.assertRaises(results.Spent, fusion.run, a)
             a.budget_s = 1e9
             fusion.run(a)
@@ -212,9 +213,8 @@ class Specialists(unittest.TestCase):
         res = {"joint 1": {"shape": "t3", "parameters": 2e6, "flops": 3e9, "wer": 10.0, "bleu": 20.0, "facts": 50.0},
                **at("speech", "t1", wer=12.0), **at("speech", "t2", wer=10.0), **at("text", "t1", bleu=21.0),
                **at("picture", "t1", facts=1.0), **at("picture", "t2", facts=2.0), **at("picture", "t3", facts=3.0)}
-        got = specialists.picked(res, ["t1", "t2", "t3"], 1)
-        self.assertEqual(got, {"speech": ("t2", True), "text": ("t1", True), "picture": ("t3", False)})
-        res["picked"] = {"seed": 1, "joint": "t3", **got}
+        got = specialists.picked(res)
+        self.assertEqual(got, ("1", {"speech": ("t2", True), "text": ("t1", True), "picture": ("t3", False)}))
         text = specialists.table(res)
         self.assertIn("compute 50 %", text)              # 3 of 6
         self.assertIn("wall time not measured", text)
