@@ -212,8 +212,10 @@ static void destroy_vk(struct lvx_runner *r)
 	for (size_t i = 0; i < sizeof(pipelines) / sizeof(pipelines[0]); i++)
 		vkDestroyPipeline(d, pipelines[i], NULL);
 	for (uint32_t f = 0; f < LVX_FMTS; f++) {
-		for (uint32_t t = 0; t < LVX_TILES; t++)
+		for (uint32_t t = 0; t < LVX_TILES; t++) {
 			vkDestroyPipeline(d, r->linear[f][t], NULL);
+			vkDestroyPipeline(d, r->halved[f][t], NULL);
+		}
 		for (uint32_t i = 0; i < (LVX_TILE_FEW + 1) * LVX_WIDTHS; i++) {
 			vkDestroyPipeline(d, r->few[f][i / LVX_WIDTHS][i % LVX_WIDTHS], NULL);
 			vkDestroyPipeline(

@@ -124,6 +124,7 @@ static enum lvx_status scratch_buffers(struct lvx_runner *r, struct lvx_error *e
 		{&r->at->v.image, p * d},
 		{&r->at->v.x, p * d},
 		{&r->at->v.h, p * d},
+		{&r->at->v.h16, r->vk->is_cpu || r->exact ? 0 : p * d / 2},
 		{&r->at->v.qkv, p * r->layers[0].qkv.rows},
 		{&r->at->v.q, p * heads},
 		{&r->at->v.attention, p * heads},
@@ -196,17 +197,20 @@ enum lvx_status lvx_runner_buffers(struct lvx_runner *r, struct lvx_error *err)
 
 /* ---- pipelines ---- */
 
-bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile)
+bool lvx_many_fits(const struct lvx_vk *vk, const struct lvx_tile *t)
 {
-	const struct lvx_tile *t = &lvx_tiles[tile];
-	if (tile <= LVX_TILE_FEW)
-		return true;
-	if (vk->is_cpu || f == LVX_FMT_F32) /* floats do not go through f16 */
-		return false;
 	/* as matmul.comp has it: both sides, each part's fragments of 16 positions, the positions */
 	uint32_t fragments = t->rows / 16 * t->parts_n * t->parts_k;
 	return (t->rows + t->positions) * (t->step / 8 + 1) * 16 * t->buffers + fragments * 1024 +
 		       t->positions * 8 <= vk->limits.maxComputeSharedMemorySize;
+}
+
+bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile)
+{
+	if (tile <= LVX_TILE_FEW)
+		return true;
+	/* floats do not go through f16 */
+	return !vk->is_cpu && f != LVX_FMT_F32 && lvx_many_fits(vk, &lvx_tiles[tile]);
 }
 
 uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f)
@@ -217,23 +221,29 @@ uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f)
 	return tile;
 }
 
+enum lvx_status lvx_many_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
+	const struct lvx_tile *t, bool halves, struct lvx_error *err)
+{
+	uint32_t spec[] = {32 * t->parts_m * t->parts_n * t->parts_k, f, t->positions, t->step, true,
+		t->rows, t->parts_m, t->parts_n, t->parts_k, t->buffers, halves};
+	return lvx_vk_pipeline(vk, out, vk->coop ? matmul_cm_spv : matmul_spv,
+		vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), spec, 11, "matmul", err);
+}
+
 enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
-	uint32_t tile, uint32_t width, bool normed, struct lvx_error *err)
+	uint32_t tile, uint32_t width, bool normed, bool halves, struct lvx_error *err)
 {
 	const struct lvx_tile *t = &lvx_tiles[tile];
 	uint32_t wide = MATVEC_GROUP << width;
 	uint32_t cpu[] = {CPU_GROUP, f, t->positions, lvx_cpu_tile_rows(tile)};
 	uint32_t few[] = {wide, f, t->positions, wide, true, normed};
-	uint32_t many[] = {32 * t->parts_m * t->parts_n * t->parts_k, f, t->positions, t->step, true,
-		t->rows, t->parts_m, t->parts_n, t->parts_k, t->buffers};
 	if (vk->is_cpu)
 		return lvx_vk_pipeline(
 			vk, out, linear_spv, sizeof(linear_spv), cpu, 4, "linear", err);
 	if (tile <= LVX_TILE_FEW)
 		return lvx_vk_pipeline(
 			vk, out, matvec_spv, sizeof(matvec_spv), few, 6, "matvec", err);
-	return lvx_vk_pipeline(vk, out, vk->coop ? matmul_cm_spv : matmul_spv,
-		vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), many, 10, "matmul", err);
+	return lvx_many_pipeline(vk, out, f, t, halves, err);
 }
 
 /*
@@ -253,21 +263,25 @@ static uint32_t product_width(const struct lvx_matrix *m, uint32_t n_at_once)
 	return width;
 }
 
-/* The pipelines of a matrix, unless there are some; normed: of its product with a norm, too. */
+/* The pipelines of a matrix, unless there are some; normed: of its product with a norm, too;
+ * halves: its positions come in f16 where that is what the kernel makes of them. */
 static enum lvx_status product_pipelines(struct lvx_runner *r, struct lvx_matrix *m,
-	uint32_t n_at_once, bool normed, struct lvx_error *err)
+	uint32_t n_at_once, bool normed, bool halves, struct lvx_error *err)
 {
 	enum lvx_format f = m->format;
 	enum lvx_status st = LVX_OK;
 	m->width = product_width(m, n_at_once);
+	m->halves = halves && !r->vk->is_cpu && !r->exact;
 	for (uint32_t t = 0; t < LVX_TILES && st == LVX_OK; t++) {
 		bool few = t <= LVX_TILE_FEW && !r->vk->is_cpu;
-		VkPipeline *p = few ? &r->few[f][t][m->width] : &r->linear[f][t];
+		VkPipeline *p = few         ? &r->few[f][t][m->width]
+				: m->halves ? &r->halved[f][t]
+					    : &r->linear[f][t];
 		VkPipeline *also = few && normed ? &r->few_normed[f][t][m->width] : NULL;
 		if (!*p && lvx_has_tile(r->vk, f, t))
-			st = lvx_product_pipeline(r->vk, p, f, t, m->width, false, err);
+			st = lvx_product_pipeline(r->vk, p, f, t, m->width, false, m->halves, err);
 		if (also && !*also && st == LVX_OK)
-			st = lvx_product_pipeline(r->vk, also, f, t, m->width, true, err);
+			st = lvx_product_pipeline(r->vk, also, f, t, m->width, true, false, err);
 	}
 	return st;
 }
@@ -277,22 +291,24 @@ static enum lvx_status linear_pipelines(struct lvx_runner *r, struct lvx_error *
 	struct lvx_matrix *fixed[] = {&r->audio, &r->lanes_in, &r->image, &r->lanes_out, &r->embed};
 	enum lvx_status st = LVX_OK;
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]) && st == LVX_OK; i++)
-		st = product_pipelines(r, fixed[i], 1, false, err);
+		st = product_pipelines(r, fixed[i], 1, false, false, err);
 	for (uint32_t l = 0; l < r->model->config.n_layers && st == LVX_OK; l++) {
 		struct lvx_layer *y = &r->layers[l];
 		const struct {
 			struct lvx_matrix *m;
 			uint32_t n_at_once;
-			bool used, normed;
-		} list[] = {{&y->qkv, 1, true, true}, {&y->out, 1, true, false},
-			{&y->up, 1, true, !y->moe}, {&y->down, 1, true, false},
-			{&y->expert_up, r->model->config.top_k, y->moe, false},
-			{&y->expert_down, 1, y->moe, false},
-			{&y->router, 1, y->moe && !r->vk->is_cpu, false}};
+			bool used, normed, halves;
+		} list[] = {{&y->qkv, 1, true, true, true}, {&y->out, 1, true, false, true},
+			{&y->up, 1, true, !y->moe, true},
+			/* only matmul.comp makes them f16 */
+			{&y->down, 1, true, false, y->up.format != LVX_FMT_F32},
+			{&y->expert_up, r->model->config.top_k, y->moe, false, true},
+			{&y->expert_down, 1, y->moe, false, true},
+			{&y->router, 1, y->moe && !r->vk->is_cpu, false, false}};
 		for (size_t i = 0; i < sizeof(list) / sizeof(list[0]) && st == LVX_OK; i++)
 			if (list[i].used)
 				st = product_pipelines(
-					r, list[i].m, list[i].n_at_once, list[i].normed, err);
+					r, list[i].m, list[i].n_at_once, list[i].normed, list[i].halves, err);
 	}
 	return st;
 }
@@ -462,7 +478,8 @@ static VkResult add_texels(struct lvx_runner *r, VkDescriptorSet set, uint32_t n
 	return result;
 }
 
-/* A product: y = W x. list: which experts, where there are some. */
+/* A product: y = W x. list: which experts, where there are some. x in f16 is in the same view, but for
+ * h, which has readers of both kinds at once. */
 static VkResult product_set(struct lvx_runner *r, VkDescriptorSet *out, const struct lvx_matrix *m,
 	const struct lvx_view *x, const struct lvx_view *y, const struct lvx_view *list,
 	const struct lvx_view *norm)
@@ -471,7 +488,8 @@ static VkResult product_set(struct lvx_runner *r, VkDescriptorSet *out, const st
 		VK_FORMAT_R32G32B32A32_SFLOAT, VK_FORMAT_R32_SFLOAT};
 	const struct lvx_view *texels[] = {&m->weights, x, &m->scales};
 	VkResult result = VK_SUCCESS;
-	MAKE_SET(out, &m->weights, &m->scales, x, y, list, norm, &r->at->v.share);
+	const struct lvx_view *x16 = x == &r->at->v.h ? &r->at->v.h16 : x;
+	MAKE_SET(out, &m->weights, &m->scales, x, y, list, norm, &r->at->v.share, x16);
 	return result == VK_SUCCESS ? add_texels(r, *out, 3, texels, formats) : result;
 }
 
@@ -492,7 +510,8 @@ static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 	struct lvx_layer_sets *s = &r->at->sets[l];
 	VkResult result = VK_SUCCESS;
 	MAKE_SET(&s->norm1, &r->at->v.pos, &r->at->v.x, &r->at->v.expert_sum, &r->at->v.share,
-		&y->norm1, &r->at->v.h, &r->activity, &r->at->v.activity);
+		&y->norm1, &r->at->v.h, &r->activity, &r->at->v.activity,
+		&r->at->v.h16);
 	PRODUCT_SET(&s->qkv, y->qkv, &r->at->v.h, &r->at->v.qkv, &r->at->v.list);
 	NORMED_SET(&s->qkv_normed, y->qkv, &r->at->v.x, &r->at->v.qkv, &r->at->v.list, &y->norm1);
 	MAKE_SET(&s->rope, &r->at->v.pos, &r->at->v.qkv, &r->at->v.rope, &y->q_norm, &y->k_norm, &r->at->v.q,
@@ -507,7 +526,8 @@ static VkResult layer_sets(struct lvx_runner *r, uint32_t l)
 	NORMED_SET(&s->up_normed, y->up, &r->at->v.x, &r->at->v.unit, &r->at->v.list, &y->norm2);
 	PRODUCT_SET(&s->down, y->down, &r->at->v.unit, &r->at->v.x, &r->at->v.list);
 	MAKE_SET(&s->norm2, &r->at->v.pos, &r->at->v.x, &r->at->v.expert_sum, &r->at->v.share,
-		&y->norm2, &r->at->v.h, &r->activity, &r->at->v.activity);
+		&y->norm2, &r->at->v.h, &r->activity, &r->at->v.activity,
+		&r->at->v.h16);
 	if (!y->moe)
 		return result;
 	PRODUCT_SET(&s->route, y->router, &r->at->v.h, &r->at->v.routed, &r->at->v.list);
@@ -555,7 +575,8 @@ static enum lvx_status sets_at(struct lvx_runner *r, struct lvx_error *err)
 	MAKE_SET(&r->at->s.embed, &r->at->v.pos, &r->conditions, &r->at->v.audio, &r->at->v.lanes, &r->at->v.image,
 		&r->at->v.tokens, &r->place, &r->audio_norm, &r->image_norm, &r->at->v.runs, &r->at->v.x);
 	MAKE_SET(&r->at->s.final, &r->at->v.pos, &r->at->v.x, &r->at->v.expert_sum, &r->at->v.share,
-		&r->final_norm, &r->at->v.heads, &r->activity, &r->at->v.activity);
+		&r->final_norm, &r->at->v.heads, &r->activity, &r->at->v.activity,
+		&r->at->v.h16);
 	PRODUCT_SET(&r->at->s.lanes_out, r->lanes_out, &r->at->v.heads, &r->at->v.lane_heads, &r->at->v.list);
 	PRODUCT_SET(&r->at->s.vocab, r->embed, &r->at->v.lane_heads, &r->at->v.logits, &r->at->v.list);
 	MAKE_SET(&r->at->s.argmax, &r->at->v.logits, &r->at->v.best, &r->at->v.favoured);

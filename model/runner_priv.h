@@ -40,6 +40,7 @@ struct lvx_matrix {
 	uint32_t n_groups;
 	uint32_t w_group, s_group; /* distance of groups: 16-byte units, scales */
 	bool gated;
+	bool halves;    /* matmul.comp's positions come in f16 */
 	uint32_t width; /* on a GPU, for few positions */
 };
 
@@ -130,6 +131,8 @@ struct lvx_place {
 		struct lvx_view lane_tokens, tokens, audio, lanes, image, x, h, qkv, q, attention,
 			unit, expert_unit, expert_sum, kvh, choice, share, list, dispatch, heads,
 			lane_heads, logits, routed, key_parts;
+		/* f16, on a GPU. Where attention, unit and expert_unit are f16 they are nothing else. */
+		struct lvx_view h16;
 		struct lvx_view best, activity;
 	} v;
 	VkDescriptorPool sets_pool;
@@ -195,6 +198,7 @@ struct lvx_runner {
 
 	/* pipelines, descriptor sets, command buffers */
 	VkPipeline linear[LVX_FMTS][LVX_TILES]; /* on a GPU beyond LVX_TILE_FEW */
+	VkPipeline halved[LVX_FMTS][LVX_TILES]; /* of these, for positions in f16 */
 	VkPipeline few[LVX_FMTS][LVX_TILE_FEW + 1][LVX_WIDTHS];
 	VkPipeline few_normed[LVX_FMTS][LVX_TILE_FEW + 1][LVX_WIDTHS];
 	VkPipeline tokens_p, embed_p, norm_p, rope_p, attention_p, attention_slots_p /* GPUs only */,
@@ -234,15 +238,21 @@ struct lvx_push_product {
 	uint32_t blocks, rows, n_items;
 	uint32_t x_base, x_stride, y_base, y_stride;
 	uint32_t w_base, w_group, s_base, s_group;
-	uint32_t mode, divide, items_at, gated, adds;
+	uint32_t mode, divide, items_at, gated, adds, y_halves;
 	float alpha, limit, eps;
 };
 
-/* Whether a format has this kernel on this device; its widest one; and the pipeline (runner_plan.c). */
+/* Whether a work group of matmul.comp fits into the device's shared memory; its pipeline, with halves for
+ * positions in f16 (runner_plan.c). */
+bool lvx_many_fits(const struct lvx_vk *vk, const struct lvx_tile *tile);
+enum lvx_status lvx_many_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
+	const struct lvx_tile *tile, bool halves, struct lvx_error *err);
+/* Whether a format has this kernel on this device; its widest one; and the pipeline: normed up to
+ * LVX_TILE_FEW, halves beyond. */
 bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile);
 uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f);
 enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
-	uint32_t tile, uint32_t width, bool normed, struct lvx_error *err);
+	uint32_t tile, uint32_t width, bool normed, bool halves, struct lvx_error *err);
 /* Parts of the keys of each of so many slots: work groups of the attention. */
 uint32_t lvx_key_parts(const struct lvx_runner *r, uint32_t n_slots);
 /* Work groups along the rows (runner_record.c). */

@@ -15,6 +15,8 @@ enum {
 	MODE_GROUPED = 2,
 	MODE_SUMMED = 3,
 	BUSY_GROUPS = 128, /* work groups of a matmul */
+	FORM_F32 = 1,      /* of what norm.comp makes */
+	FORM_F16 = 2,
 };
 
 struct recorder {
@@ -91,6 +93,20 @@ static uint32_t groups_x(const struct lvx_runner *r, const struct lvx_matrix *m,
 	return lvx_product_groups(r->vk, m->rows, tile);
 }
 
+/* Whether n positions go to matmul.comp: the same for all matrices but those of floats, so that what is
+ * made for one in f16 comes from one. */
+static bool is_many(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t n)
+{
+	return !r->vk->is_cpu && !r->exact && n > lvx_tiles[LVX_TILE_FEW].positions &&
+	       lvx_top_tile(r->vk, m->format) > LVX_TILE_FEW;
+}
+
+/* The form in which n positions come to a matrix. */
+static bool in_halves(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t n)
+{
+	return m->halves && is_many(r, m, n);
+}
+
 /* The kernel for n positions of a matrix: the widest that still keeps the device busy. */
 static uint32_t pick_tile(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t n)
 {
@@ -99,13 +115,14 @@ static uint32_t pick_tile(const struct lvx_runner *r, const struct lvx_matrix *m
 	uint32_t tile = 0, few = LVX_TILE_FEW;
 	while (tile < few && lvx_tiles[tile].positions < n)
 		tile++;
-	if (r->exact || lvx_tiles[tile].positions >= n)
+	if (!is_many(r, m, n))
 		return tile;
-	/* The widest that still keeps the device busy, else the one with the most work groups. */
+	/* The widest that still keeps the device busy, else the one with the most work groups; the first that
+	 * there is in any case. */
 	uint32_t most = 0;
 	for (uint32_t t = few + 1; t < LVX_TILES; t++) {
 		uint32_t np = lvx_tiles[t].positions, groups = groups_x(r, m, t) * ((n + np - 1) / np);
-		bool wider = np / 2 < n;
+		bool wider = np / 2 < n || tile == few;
 		if (!lvx_has_tile(r->vk, m->format, t))
 			continue;
 		if (groups >= BUSY_GROUPS ? wider : groups > most) {
@@ -131,8 +148,9 @@ static struct lvx_push_product linear_push(const struct lvx_matrix *m, uint32_t 
 
 static VkPipeline product(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t tile)
 {
-	return r->vk->is_cpu || tile > LVX_TILE_FEW ? r->linear[m->format][tile]
-						    : r->few[m->format][tile][m->width];
+	if (!r->vk->is_cpu && tile <= LVX_TILE_FEW)
+		return r->few[m->format][tile][m->width];
+	return m->halves ? r->halved[m->format][tile] : r->linear[m->format][tile];
 }
 
 static void run_with(struct recorder *c, const char *what, VkPipeline pipeline,
@@ -176,11 +194,13 @@ static struct lvx_push_product gated_push(
 	return push;
 }
 
-static void linear_gated(struct recorder *c, const char *what, const struct lvx_matrix *m,
-	VkDescriptorSet set, uint32_t n, const struct lvx_layer *y)
+/* The dense layer's, or the shared expert's. */
+static void linear_up(
+	struct recorder *c, VkDescriptorSet set, uint32_t n, const struct lvx_layer *y)
 {
-	struct lvx_push_product push = gated_push(m, n, y);
-	run_plain(c, what, m, set, &push);
+	struct lvx_push_product push = gated_push(&y->up, n, y);
+	push.y_halves = in_halves(c->r, &y->down, n);
+	run_plain(c, "up", &y->up, set, &push);
 }
 
 /* W N x of few positions; push: of the product without the norm. */
@@ -212,6 +232,7 @@ static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptor
 	push.mode = grouped ? MODE_GROUPED : MODE_DIRECT;
 	push.divide = up ? config->top_k : 1;
 	push.items_at = (config->n_experts + c->r->at->max_positions * config->top_k) * 4;
+	push.y_halves = up && grouped && tile > LVX_TILE_FEW;
 	use(c, product(c->r, m, grouped ? tile : 0), set, &push, sizeof(push));
 	if (grouped)
 		vkCmdDispatchIndirect(c->cmd, c->r->at->scratch.buffer,
@@ -221,17 +242,17 @@ static void experts(struct recorder *c, const struct lvx_matrix *m, VkDescriptor
 	mark(c, up ? "expert_up" : "expert_down");
 }
 
-/* behind: the layer whose experts' outputs are to be added first, where they are apart. */
+/* behind: the layer whose experts' outputs are to be added first, where they are apart; forms of h. */
 static void norm(struct recorder *c, VkDescriptorSet set, uint32_t n,
-	const struct lvx_layer *behind, uint32_t n_act)
+	const struct lvx_layer *behind, uint32_t n_act, uint32_t forms)
 {
 	const struct lvx_config *config = &c->r->model->config;
 	struct {
 		uint32_t dim;
 		float eps;
-		uint32_t top_k, n_act;
+		uint32_t top_k, n_act, forms;
 	} push = {config->hidden, config->eps,
-		behind && behind->moe && !c->fused ? config->top_k : 0, n_act};
+		behind && behind->moe && !c->fused ? config->top_k : 0, n_act, forms};
 	dispatch(c, "norm", c->r->norm_p, set, &push, sizeof(push), n, 1);
 }
 
@@ -284,12 +305,15 @@ static void record_attention(
 		float scale;
 		uint32_t first;
 		float eps;
-	} attention = {config->n_kv_heads, r->key_cap, scale, 0, config->eps};
+		uint32_t halves;
+	} attention = {config->n_kv_heads, r->key_cap, scale, 0, config->eps,
+		in_halves(r, &y->out, n)};
 	uint32_t all = config->n_heads + 2 * config->n_kv_heads;
 	if (c->fused) {
 		linear_normed(c, "qkv", &y->qkv, s->qkv_normed, linear_push(&y->qkv, n));
 	} else {
-		norm(c, s->norm1, n, l == 0 ? NULL : &r->layers[l - 1], 0);
+		norm(c, s->norm1, n, l == 0 ? NULL : &r->layers[l - 1], 0,
+			in_halves(r, &y->qkv, n) ? FORM_F16 : FORM_F32);
 		barrier(c);
 		linear(c, "qkv", &y->qkv, s->qkv, n);
 	}
@@ -319,12 +343,15 @@ static void record_attention(
 	barrier(c);
 }
 
-/* The kernel for items that are spread over the experts. */
-static uint32_t expert_tile(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t items)
+/* The kernel for the items of n positions that are spread over the experts, of both products. */
+static uint32_t expert_tile(const struct lvx_runner *r, const struct lvx_layer *y, uint32_t n)
 {
+	uint32_t items = n * r->model->config.top_k;
 	if (r->vk->is_cpu)
 		return items <= 32 ? 1 : 2;
-	uint32_t tile = pick_tile(r, m, items / m->n_groups + 1);
+	uint32_t tile = pick_tile(r, &y->expert_up, items / y->expert_up.n_groups + 1);
+	if (!lvx_has_tile(r->vk, y->expert_down.format, tile))
+		tile = LVX_TILE_FEW;
 	return tile ? tile : 1;
 }
 
@@ -335,7 +362,7 @@ static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 	const struct lvx_layer *y = &r->layers[l];
 	const struct lvx_layer_sets *s = &r->at->sets[l];
 	bool grouped = n > DIRECT_MAX;
-	uint32_t items = n * r->model->config.top_k, tile = expert_tile(r, &y->expert_up, items);
+	uint32_t items = n * r->model->config.top_k, tile = expert_tile(r, y, n);
 	struct {
 		uint32_t n_items, tile, items_at, x_up, x_down;
 	} sort = {items, lvx_tiles[tile].positions,
@@ -348,7 +375,7 @@ static void record_experts(struct recorder *c, uint32_t l, uint32_t n)
 			VK_ACCESS_INDIRECT_COMMAND_READ_BIT);
 	}
 	if (r->vk->is_cpu)
-		linear_gated(c, "up", &y->up, s->up, n, y);
+		linear_up(c, s->up, n, y);
 	experts(c, &y->expert_up, grouped ? s->expert_up : s->expert_up_direct, n, y, true, grouped,
 		tile);
 	barrier(c);
@@ -377,9 +404,10 @@ static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint
 		if (c->fused) {
 			linear_normed(c, "up", &y->up, s->up_normed, gated_push(&y->up, go_on, y));
 		} else {
-			norm(c, s->norm2, go_on, NULL, 0);
+			norm(c, s->norm2, go_on, NULL, 0,
+				in_halves(r, &y->up, go_on) ? FORM_F16 : FORM_F32);
 			barrier(c);
-			linear_gated(c, "up", &y->up, s->up, go_on, y);
+			linear_up(c, s->up, go_on, y);
 		}
 		barrier(c);
 		linear_add(c, "down", &y->down, s->down, go_on);
@@ -394,10 +422,12 @@ static void record_layer(struct recorder *c, const struct lvx_shape *shape, uint
 	if (!r->vk->is_cpu) {
 		/* The shared expert is done beside the choice of the others, which leaves most of a
 		 * GPU idle. */
-		norm(c, s->norm2, n, NULL, 0);
+		bool halves = in_halves(r, &y->up, go_on) ||
+			      (go_on > DIRECT_MAX && expert_tile(r, y, go_on) > LVX_TILE_FEW);
+		norm(c, s->norm2, n, NULL, 0, halves ? FORM_F32 | FORM_F16 : FORM_F32);
 		barrier(c);
 		linear(c, "route", &y->router, s->route, n);
-		linear_gated(c, "up", &y->up, s->up, go_on, y);
+		linear_up(c, s->up, go_on, y);
 		barrier(c);
 		linear_add(c, "down", &y->down, s->down, go_on);
 	}
@@ -417,7 +447,7 @@ static void record_heads(struct recorder *c, const struct lvx_shape *shape)
 	const struct lvx_config *config = &r->model->config;
 	uint32_t items = 0;
 	norm(c, r->at->s.final, shape->n_slots, &r->layers[config->n_layers - 1],
-		config->n_activity);
+		config->n_activity, FORM_F32);
 	barrier(c);
 	for (uint32_t i = 0; i < config->n_lanes; i++) {
 		struct lvx_push_product push = linear_push(&r->lanes_out, shape->n_items[i]);

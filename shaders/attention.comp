@@ -29,6 +29,7 @@ layout(set = 0, binding = 2) buffer K16 { uvec2 k_half[]; };
 layout(set = 0, binding = 3) buffer V { vec4 v_cache[]; };
 layout(set = 0, binding = 3) buffer V16 { uvec2 v_half[]; };
 layout(set = 0, binding = 4) writeonly buffer O { vec4 o[]; };
+layout(set = 0, binding = 4) writeonly buffer O16 { uvec2 o16[]; };
 layout(set = 0, binding = 5) readonly buffer QKV { vec4 qkv[]; };
 layout(set = 0, binding = 6) readonly buffer R { vec4 angle[]; }; /* [positions][2][ROT4] cos, sin */
 layout(set = 0, binding = 7) readonly buffer QN { vec4 q_norm[]; };
@@ -42,6 +43,7 @@ layout(push_constant) uniform Push {
 	float scale;
 	uint first; /* position */
 	float eps;
+	uint halves; /* the result is f16 */
 };
 
 const uint N = GROUP * QP, AHEAD = N <= 4 ? 8 : 2; /* values that are on their way at once */
@@ -50,6 +52,14 @@ shared float score[N][CHUNK];
 shared vec4 part[N * WG];
 shared vec4 sh_q[(N + 2) * HD4]; /* queries; with ROPE then the key and the value */
 shared uint sh_ended;
+
+void put(uint at, vec4 v)
+{
+	if (halves != 0)
+		o16[at] = to_half(v);
+	else
+		o[at] = v;
+}
 
 /* Queries to sh_q; with ROPE normed and rotated here, and the position's key and value too. */
 void load_heads(uint p, uint kvh, uint lane)
@@ -199,7 +209,7 @@ void main()
 				s += part[g * WG + lane + i * HD4];
 			uint to = head + g / GROUP * kv_heads * GROUP * HD4 + g % GROUP * HD4 + lane;
 			if (n_z == 1) {
-				o[to] = s / sum[g];
+				put(to, s / sum[g]);
 				continue;
 			}
 			partial[mine + g * (HD4 + 1) + lane] = s;
@@ -230,7 +240,7 @@ void main()
 			total = fma(about.y, fade, total);
 			s += fade * partial[at + j * each + i % HD4];
 		}
-		o[head + g / GROUP * kv_heads * GROUP * HD4 + g % GROUP * HD4 + i % HD4] = s / total;
+		put(head + g / GROUP * kv_heads * GROUP * HD4 + g % GROUP * HD4 + i % HD4, s / total);
 	}
 	if (lane == 0)
 		ended[task] = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Caches of f16. */
+/* Caches and positions of f16. */
 uvec2 to_half(vec4 v)
 {
 	return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));

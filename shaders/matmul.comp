@@ -5,7 +5,8 @@
  * positions; both sides go as f16 through shared memory, BK columns at a time,
  * the next ones on their way meanwhile. Its parts of 32 invocations share them out:
  * PM along the rows, PN along the positions, PK along the columns. A part's share
- * are fragments of 16 x 16; sums are f32. With COOPMAT a part is a subgroup of 32 and multiplies
+ * are fragments of 16 x 16; sums are f32. All work groups along the rows read the same positions, so these come
+ * as f16 from what makes them in a layer (X_HALVES). With COOPMAT a part is a subgroup of 32 and multiplies
  * with cooperative matrices. The table of shapes is in runner_plan.c.
  */
 #ifdef COOPMAT
@@ -25,6 +26,10 @@ layout(constant_id = 6) const uint PM = 2;
 layout(constant_id = 7) const uint PN = 2;
 layout(constant_id = 8) const uint PK = 1;
 layout(constant_id = 9) const uint BUFFERS = 1; /* 2: one is filled while the other is read */
+layout(constant_id = 10) const bool X_HALVES = false; /* positions are f16 */
+
+layout(set = 0, binding = 3) writeonly buffer Y16 { uint y16[]; };
+layout(set = 0, binding = 7) readonly buffer X16 { uvec4 x16[]; };
 
 const uint PARTS = PM * PN * PK, WG = 32 * PARTS;
 const uint FM = ROWS / 16 / PM, FN = NP / 16 / PN; /* fragments of a part */
@@ -66,7 +71,7 @@ void main()
 	for (uint p = lane; p < NP; p += WG) {
 		uint item = item_of(k, p);
 		sh_item[p] = item;
-		sh_x[p] = x_base + item / divide * x_stride;
+		sh_x[p] = (x_base + item / divide * x_stride) / (X_HALVES ? 2 : 1);
 	}
 	barrier();
 
@@ -83,7 +88,7 @@ void main()
 	[[unroll]] for (uint i = 0; i < B; i++) {
 		uint id = min(i * WG + lane, B_ALL - 1), p = id / (BK / 8);
 		b_col[i] = id % (BK / 8) * 8;
-		xi[i] = sh_x[p] + b_col[i] / 4;
+		xi[i] = sh_x[p] + b_col[i] / (X_HALVES ? 8 : 4);
 		b_to[i] = p * STRIDE + b_col[i] / 8;
 	}
 
@@ -106,6 +111,7 @@ void main()
 	uvec4 a_next[A];
 	float s_next[A];
 	vec4 b_next[B][2];
+	uvec4 b_half[B];
 	/* A step is loaded while the one before is multiplied. */
 	for (uint col = 0; col < cols + BK; col += BK) {
 		uint to = BUFFERS == 2 ? col / BK % 2 : 0, from = BUFFERS == 2 ? 1 - to : 0;
@@ -118,8 +124,12 @@ void main()
 			}
 			[[unroll]] for (uint i = 0; i < B; i++) {
 				bool in_row = BK == 32 || col + b_col[i] < cols;
-				b_next[i][0] = in_row ? x[xi[i] + col / 4] : vec4(0.0);
-				b_next[i][1] = in_row ? x[xi[i] + col / 4 + 1] : vec4(0.0);
+				if (X_HALVES) {
+					b_half[i] = in_row ? x16[xi[i] + col / 8] : uvec4(0);
+				} else {
+					b_next[i][0] = in_row ? x[xi[i] + col / 4] : vec4(0.0);
+					b_next[i][1] = in_row ? x[xi[i] + col / 4 + 1] : vec4(0.0);
+				}
 			}
 		}
 		if (col > 0)
@@ -166,7 +176,8 @@ void main()
 			}
 			[[unroll]] for (uint i = 0; i < B; i++)
 				if (B_ALL % WG == 0 || i * WG + lane < B_ALL)
-					sh_b[to * NP * STRIDE + b_to[i]] = half8(b_next[i][0], b_next[i][1]);
+					sh_b[to * NP * STRIDE + b_to[i]] =
+						X_HALVES ? b_half[i] : half8(b_next[i][0], b_next[i][1]);
 		}
 		barrier();
 	}
@@ -200,7 +211,15 @@ void main()
 			} else if (r < 8) {
 				[[unroll]] for (uint g = 0; g < PK; g++)
 					up += sh_c[at + 8 + g * PM * PN * FM * 256];
-				y[to + row / 16 * 8 + r] = gate_unit(v, up);
+				float unit = gate_unit(v, up);
+				to += row / 16 * 8 + r;
+				if (y_halves == 0) {
+					y[to] = unit;
+					continue;
+				}
+				float next = subgroupShuffleXor(unit, 1);
+				if (r % 2 == 0)
+					y16[to / 2] = packHalf2x16(vec2(unit, next));
 			}
 		}
 		wait_for_parts();

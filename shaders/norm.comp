@@ -6,6 +6,7 @@
  */
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "half.glsl"
 
 layout(set = 0, binding = 0) readonly buffer P { Pos pos[]; };
 layout(set = 0, binding = 1) buffer X { vec4 x[]; };
@@ -15,12 +16,14 @@ layout(set = 0, binding = 4) readonly buffer N { vec4 norm[]; };
 layout(set = 0, binding = 5) writeonly buffer H { vec4 h[]; };
 layout(set = 0, binding = 6) readonly buffer AW { vec4 act_w[]; }; /* [3][D], then [3] bias */
 layout(set = 0, binding = 7) writeonly buffer AO { float act[]; };  /* [slots][4] */
+layout(set = 0, binding = 8) writeonly buffer H16 { uvec2 h16[]; };
 
 layout(push_constant) uniform Push {
 	uint dim;
 	float eps;
 	uint top_k; /* experts whose outputs are to be added */
 	uint n_act; /* > 0: the final norm */
+	uint forms; /* of h: 1 f32, 2 f16, 3 both */
 };
 
 void main()
@@ -38,8 +41,13 @@ void main()
 	}
 	float r = inversesqrt(group_add(ss) / float(dim) + eps);
 	if (n_act == 0) {
-		for (uint i = lane; i < n4; i += step)
-			h[at + i] = x[at + i] * r * norm[i];
+		for (uint i = lane; i < n4; i += step) {
+			vec4 v = x[at + i] * r * norm[i];
+			if ((forms & 1) != 0)
+				h[at + i] = v;
+			if ((forms & 2) != 0)
+				h16[at + i] = to_half(v);
+		}
 		return;
 	}
 	vec4 part = vec4(0.0);

@@ -23,7 +23,7 @@ layout(set = 0, binding = 4) readonly buffer L { uint list[]; };
 layout(push_constant) uniform Push {
 	uint blocks;	 /* columns / 32 */
 	uint rows, n_items;
-	uint x_base, x_stride; /* vec4s */
+	uint x_base, x_stride; /* fours of values */
 	uint y_base, y_stride;
 	uint w_base, w_group;	/* uvec4s: of a group (expert) */
 	uint s_base, s_group;
@@ -32,6 +32,7 @@ layout(push_constant) uniform Push {
 	uint items_at;	 /* grouped: where the items begin in list */
 	uint gated;	 /* tiles alternate gate and up: y = (up + 1) gate sigmoid(alpha gate) */
 	uint adds;	 /* y += W x */
+	uint y_halves;	 /* matmul.comp, gated: y is f16 */
 	float alpha, limit;
 	float eps;	 /* matvec.comp, of its norm */
 };

@@ -9,7 +9,7 @@
 #       starting things after SECONDS (500), and each part has a time of its own, most important
 #       ones first. Two calls give the table of docs/PERFORMANCE.md:
 #       "streams": ratios held two whole torch; "rest": lite kernels parity loss validation profile
-#       Further: 1b nano (the most streams, looked for) m3 plain
+#       Further: 1b nano (the most streams, looked for) m3 plain products
 set -u
 
 pack() {
@@ -17,7 +17,7 @@ pack() {
 	rm -rf "$folder"
 	mkdir -p "$folder/bin" "$folder/lib" "$folder/lib-x11" "$folder/layers"
 	cp tests/bench/gpu.sh "$folder/"
-	for t in test_parity test_runner test_kernels test_loss lumivox-bench; do
+	for t in test_parity test_runner test_kernels test_products test_loss lumivox-bench; do
 		[ -f "build/tests/model/$t" ] && strip -o "$folder/bin/$t" "build/tests/model/$t"
 	done
 	for l in libjansson.so.4 libkissfft-float.so.131 libcmocka.so.0 libvulkan.so.1 libutf8proc.so.2; do
@@ -118,6 +118,7 @@ run() {
 		kernels)
 			part kernels 120 "$folder/bin/test_kernels"
 			part runner 60 "$folder/bin/test_runner"
+			part "products against C" 60 "$folder/bin/test_products"
 			;;
 		loss) part loss 60 "$folder/bin/test_loss" ;;
 		validation)
@@ -133,6 +134,8 @@ run() {
 			part "nano profile" 30 "$bench" $model --rows 4096 --pictures --no-ceilings --no-batches \
 				--no-held --profile --trace "$out/nano.json"
 			;;
+		# the shapes of a work group, by which runner_plan.c's table is chosen
+		products) part products 120 "$bench" --shape 1b --products ;;
 		m3) part m3 60 "$bench" --shape m3 --rows 4 $speech --profile --no-held --no-ceilings ;;
 		plain)
 			part "nano plain" 20 "$bench" $model --rows 1024 --plain --no-held --no-ceilings $speech

@@ -5,6 +5,7 @@
 #include "tests/bench/ceilings.h"
 #include "tests/bench/load.h"
 #include "tests/bench/peer.h"
+#include "tests/bench/products.h"
 #include "tests/bench/shape.h"
 
 #include <getopt.h>
@@ -34,6 +35,7 @@ static const char usage[] =
 	"  --profile         time of each operation at batch 1 and with all rows\n"
 	"  --trace FILE      the same as a Chrome/Perfetto trace\n"
 	"  --peer CMD        time CMD on --pcm's sound ($LVX_PCM) in alternation\n"
+	"  --products        time the shape's products of many positions, for each form of a work group, and end\n"
 	"  --write DIR       write the shape as a model folder and end\n";
 
 struct options {
@@ -41,7 +43,7 @@ struct options {
 	char *devices[DEVICES_MAX];
 	int n_devices;
 	uint32_t rows, streams, seconds, keep, split;
-	bool pictures, mel, no_ceilings, no_held, no_batches, exact, plain, gpu_kernels, profile;
+	bool pictures, mel, no_ceilings, no_held, no_batches, exact, plain, gpu_kernels, profile, products;
 };
 
 struct bench {
@@ -377,6 +379,18 @@ static void *open_worker(void *arg)
 	return NULL;
 }
 
+static enum lvx_status products(
+	const struct options *o, const struct lvx_shape *s, struct lvx_error *err)
+{
+	uint32_t heads = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
+	const struct lvx_product list[] = {{"qkv", s->matrices, heads + 2 * kv, s->hidden, false},
+		{"out", s->matrices, s->hidden, heads, false},
+		{"up", s->matrices, 2 * s->dense, s->hidden, true},
+		{"down", s->matrices, s->hidden, s->dense, false}};
+	return lvx_products(list, sizeof(list) / sizeof(list[0]),
+		o->n_devices ? o->devices[0] : getenv("LVX_DEVICE"), o->gpu_kernels, o->plain, err);
+}
+
 static int run(const struct options *o)
 {
 	struct lvx_error err;
@@ -445,7 +459,7 @@ int main(int argc, char **argv)
 		KEEP, SPLIT };
 	struct options o = {.rows = 16, .seconds = 60};
 	setvbuf(stdout, NULL, _IOLBF, 0); /* what a time-out cuts off is kept up to there */
-	int flags[9] = {0}, c;
+	int flags[10] = {0}, c;
 	const struct option list[] = {{"shape", 1, NULL, SHAPE}, {"model", 1, NULL, MODEL},
 		{"device", 1, NULL, DEVICE}, {"rows", 1, NULL, ROWS}, {"streams", 1, NULL, STREAMS},
 		{"seconds", 1, NULL, SECONDS}, {"lanes", 1, NULL, LANES}, {"pcm", 1, NULL, PCM},
@@ -455,7 +469,7 @@ int main(int argc, char **argv)
 		{"no-ceilings", 0, &flags[2], 1}, {"no-held", 0, &flags[3], 1},
 		{"no-batches", 0, &flags[4], 1}, {"exact", 0, &flags[5], 1},
 		{"plain", 0, &flags[6], 1}, {"gpu-kernels", 0, &flags[7], 1},
-		{"profile", 0, &flags[8], 1}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"profile", 0, &flags[8], 1}, {"products", 0, &flags[9], 1}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	while ((c = getopt_long(argc, argv, "h", list, NULL)) >= 0) {
 		char *save = NULL;
 		switch (c) {
@@ -509,16 +523,19 @@ int main(int argc, char **argv)
 	}
 	o.pictures = flags[0], o.mel = flags[1], o.no_ceilings = flags[2], o.no_held = flags[3];
 	o.no_batches = flags[4], o.exact = flags[5], o.plain = flags[6], o.gpu_kernels = flags[7];
-	o.profile = flags[8];
-	if (!o.shape == !o.model || (o.write && !o.shape) || o.rows == 0 || o.streams > o.rows ||
+	o.profile = flags[8], o.products = flags[9];
+	if (!o.shape == !o.model || ((o.write || o.products) && !o.shape) || o.rows == 0 || o.streams > o.rows ||
 		(o.peer && !o.pcm) || optind != argc) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	if (o.write) {
+	if (o.write || o.products) {
 		struct lvx_error err;
 		const struct lvx_shape *shape = lvx_shape_find(o.shape, &err);
-		if (shape && lvx_shape_write(shape, o.write, &err) == LVX_OK)
+		enum lvx_status st = LVX_ENOENT;
+		if (shape)
+			st = o.write ? lvx_shape_write(shape, o.write, &err) : products(&o, shape, &err);
+		if (st == LVX_OK)
 			return 0;
 		fprintf(stderr, "lumivox-bench: %s\n", err.msg);
 		return 1;

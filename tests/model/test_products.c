@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * matmul.comp against plain C in every format and shape of a work group that the device has room
+ * for, also those that the runner does not use yet: odd sizes, fewer positions than a work group
+ * takes and more; positions in f32 and in f16, a gated product's result in both.
+ */
+#include "model/runner_priv.h"
+#include "tests/bench/products.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static void check(struct lvx_vk *vk, const struct lvx_product *p, const struct lvx_tile *tile)
+{
+	const uint32_t np = tile->positions, counts[] = {1, np - 7, np, np + 3};
+	struct lvx_product_bed *bed;
+	struct lvx_error err;
+	if (lvx_product_bed_create(&bed, vk, p, np + 3, 2, &err) != LVX_OK)
+		fail_msg("%s", err.msg);
+	for (int form = 0; form < (p->gated ? 4 : 2); form++)
+		for (uint32_t i = 0; i < 4; i++) {
+			struct lvx_product_result r;
+			/* in both copies of the matrix */
+			const struct lvx_product_try try = {tile, counts[i],
+				form >= (p->gated ? 2 : 1), p->gated && form % 2, 2};
+			if (lvx_product_run(bed, &try, &r, &err) != LVX_OK)
+				fail_msg("%s", err.msg);
+			/* weights that are not f16 yet are rounded, and so is a result in f16 */
+			double most = p->dtype == LVX_DTYPE_F16 && !try.y_halves ? 1e-4 : 1e-3;
+			if (!(r.off < most) || r.spilt)
+				fail_msg("%u x %u, step %u, parts %u %u %u: %s, %u x %u%s, "
+					 "%u positions, forms %d: off by %g%s",
+					tile->rows, np, tile->step, tile->parts_m, tile->parts_n,
+					tile->parts_k, p->name, p->rows, p->cols,
+					p->gated ? " gated" : "", counts[i], form, r.off,
+					r.spilt ? ", and wrote beyond its positions" : "");
+		}
+	lvx_product_bed_destroy(bed);
+}
+
+static void check_tile(struct lvx_vk *vk, const struct lvx_tile *tile)
+{
+	static const struct {
+		const char *name;
+		enum lvx_dtype dtype;
+	} formats[] = {{"f16", LVX_DTYPE_F16}, {"int8", LVX_DTYPE_I8}, {"4-bit", LVX_DTYPE_U8}};
+	if (!lvx_many_fits(vk, tile)) {
+		print_message("# no room for %u x %u, step %u, parts %u %u %u\n", tile->rows,
+			tile->positions, tile->step, tile->parts_m, tile->parts_n, tile->parts_k);
+		return;
+	}
+	for (size_t f = 0; f < sizeof(formats) / sizeof(formats[0]); f++) {
+		const char *name = formats[f].name;
+		enum lvx_dtype dtype = formats[f].dtype;
+		check(vk, &(struct lvx_product){name, dtype, 203, 160, false}, tile);
+		check(vk, &(struct lvx_product){name, dtype, 208, 160, true}, tile);
+		check(vk, &(struct lvx_product){name, dtype, 16, 32, true}, tile);
+	}
+}
+
+static void check_all(bool plain, bool in_table)
+{
+	struct lvx_vk_instance *instance;
+	struct lvx_vk *vk;
+	struct lvx_error err;
+	const struct lvx_tile *tile;
+	bool ours;
+	if (lvx_vk_instance_create(&instance, getenv("LVX_VALIDATION") != NULL, &err) != LVX_OK ||
+		lvx_vk_create(&vk, instance, getenv("LVX_DEVICE"), &err) != LVX_OK)
+		fail_msg("%s", err.msg);
+	vk->is_cpu = false; /* these are a GPU's kernels */
+	bool none = !plain && !vk->coop && in_table; /* as plain */
+	vk->coop &= !plain;
+	for (uint32_t t = 0; !none && (tile = lvx_product_tile(t, &ours)); t++)
+		if (ours == in_table)
+			check_tile(vk, tile);
+	assert_int_equal(instance->validation_errors, 0);
+	lvx_vk_destroy(vk);
+	lvx_vk_instance_destroy(instance);
+}
+
+static void test_plain(void **unused)
+{
+	(void)unused;
+	check_all(true, true);
+}
+
+static void test_cooperative_matrices(void **unused)
+{
+	(void)unused;
+	check_all(false, true);
+}
+
+static void test_more_tiles(void **unused)
+{
+	(void)unused;
+	check_all(false, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_cooperative_matrices),
+		cmocka_unit_test(test_more_tiles),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
