@@ -17,7 +17,7 @@ enum { LVX_ROWS_MAX = 16384, LVX_SHAPES = 64, LVX_MARKS_MAX = 2048 };
 
 /* The kernels of a product by how many positions one takes: linear.comp or matvec.comp up to
  * LVX_TILE_FEW, matmul.comp beyond. */
-enum { LVX_TILE_FEW = 2, LVX_TILES = 9 };
+enum { LVX_TILE_FEW = 2, LVX_TILES = 10, LVX_CPU_GROUP = 8 /* invocations: a SIMD register of floats */ };
 /* Work groups of matvec.comp: 128, 256 or 512 invocations. */
 enum { LVX_WIDTHS = 3 };
 
@@ -243,7 +243,7 @@ struct lvx_push_product {
 };
 
 /* Whether a work group of matmul.comp fits into the device's shared memory; its pipeline, with halves for
- * positions in f16 (runner_plan.c). */
+ * positions in f16 (runner_products.c). */
 bool lvx_many_fits(const struct lvx_vk *vk, const struct lvx_tile *tile);
 enum lvx_status lvx_many_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
 	const struct lvx_tile *tile, bool halves, struct lvx_error *err);
@@ -253,6 +253,8 @@ bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile);
 uint32_t lvx_top_tile(const struct lvx_vk *vk, enum lvx_format f);
 enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,
 	uint32_t tile, uint32_t width, bool normed, bool halves, struct lvx_error *err);
+/* Those of all matrices of r. */
+enum lvx_status lvx_runner_products(struct lvx_runner *r, struct lvx_error *err);
 /* Parts of the keys of each of so many slots: work groups of the attention. */
 uint32_t lvx_key_parts(const struct lvx_runner *r, uint32_t n_slots);
 /* Work groups along the rows (runner_record.c). */

@@ -14,7 +14,7 @@ enum {
 	MODE_DIRECT = 1,
 	MODE_GROUPED = 2,
 	MODE_SUMMED = 3,
-	BUSY_GROUPS = 128, /* work groups of a matmul */
+	BUSY_GROUPS = 80, /* work groups of a matmul */
 	FORM_F32 = 1,      /* of what norm.comp makes */
 	FORM_F16 = 2,
 };

@@ -7,7 +7,7 @@
  * PM along the rows, PN along the positions, PK along the columns. A part's share
  * are fragments of 16 x 16; sums are f32. All work groups along the rows read the same positions, so these come
  * as f16 from what makes them in a layer (X_HALVES). With COOPMAT a part is a subgroup of 32 and multiplies
- * with cooperative matrices. The table of shapes is in runner_plan.c.
+ * with cooperative matrices. The table of shapes is in runner_products.c.
  */
 #ifdef COOPMAT
 #extension GL_KHR_memory_scope_semantics : require

@@ -134,7 +134,7 @@ run() {
 			part "nano profile" 30 "$bench" $model --rows 4096 --pictures --no-ceilings --no-batches \
 				--no-held --profile --trace "$out/nano.json"
 			;;
-		# the shapes of a work group, by which runner_plan.c's table is chosen
+		# the shapes of a work group, by which runner_products.c's table is chosen
 		products) part products 120 "$bench" --shape 1b --products ;;
 		m3) part m3 60 "$bench" --shape m3 --rows 4 $speech --profile --no-held --no-ceilings ;;
 		plain)
