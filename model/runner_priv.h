@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inside the runner only. runner.c: life and steps; runner_pack.c: weights as
- * the kernels read them; runner_plan.c: the graph as dispatches;
+ * the kernels read them; runner_plan.c: buffers, pipelines, descriptor sets; runner_products.c: the kernels of products;
  * runner_record.c: command buffers; runner_batch.c: rows and what a batch uploads;
  * runner_long.c: long runs in pieces; runner_keep.c: what the host keeps, and a lost device.
  */
