@@ -177,7 +177,7 @@ def main():
     a.add_argument("--windows", type=int, default=32)
     a.add_argument("--out")
     a.add_argument("--svg")
-    a.add_argument("--title", default="M3-Nano v1: which experts are chosen")
+    a.add_argument("--title", default="M3-Nano: which experts are chosen")
     a = a.parse_args()
     net, tok = weights.load_folder(a.model), tokens.Tokenizer(os.path.join(a.model, "tokenizer.json"))
     torch.manual_seed(1)
