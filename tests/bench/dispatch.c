@@ -82,6 +82,7 @@ double lvx_job_time(const struct lvx_job *j)
 		.commandBufferCount = 1};
 	VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
 	double seconds[ROUNDS] = {0};
+	int rounds = j->once ? 1 : ROUNDS;
 	if (vkAllocateCommandBuffers(j->vk->device, &alloc, &cmd) != VK_SUCCESS)
 		return 0.0;
 	VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
@@ -92,7 +93,8 @@ double lvx_job_time(const struct lvx_job *j)
 		put(cmd, j, i);
 	if (r == VK_SUCCESS)
 		r = vkEndCommandBuffer(cmd);
-	for (int i = -1; i < ROUNDS && r == VK_SUCCESS; i++) {
+	/* none is timed before a first one */
+	for (int i = j->once ? 0 : -1; i < rounds && r == VK_SUCCESS; i++) {
 		int64_t t = lvx_now_us();
 		r = vkQueueSubmit(j->vk->queue, 1, &submit, VK_NULL_HANDLE);
 		if (r == VK_SUCCESS)
@@ -101,8 +103,8 @@ double lvx_job_time(const struct lvx_job *j)
 			seconds[i] = (double)(lvx_now_us() - t) * 1e-6 / j->times;
 	}
 	vkFreeCommandBuffers(j->vk->device, j->vk->pool, 1, &cmd);
-	qsort(seconds, ROUNDS, sizeof(seconds[0]), by_value);
-	return r == VK_SUCCESS ? seconds[ROUNDS / 2] : 0.0;
+	qsort(seconds, (size_t)rounds, sizeof(seconds[0]), by_value);
+	return r == VK_SUCCESS ? seconds[rounds / 2] : 0.0;
 }
 
 enum lvx_status lvx_job_buffers(struct lvx_vk *vk, struct lvx_vk_buffer *b,

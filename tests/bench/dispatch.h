@@ -17,6 +17,7 @@ struct lvx_job {
 	uint32_t push_bytes, n_pushes;
 	uint32_t x, y;
 	uint32_t times; /* in one command buffer */
+	bool once;      /* one round of these, for the result rather than the time */
 };
 
 /* A set with these buffers. */

@@ -263,7 +263,8 @@ enum lvx_status lvx_product_run(struct lvx_product_bed *b, const struct lvx_prod
 		.n_pushes = b->copies,
 		.x = (p->rows + t->tile->rows - 1) / t->tile->rows,
 		.y = (t->n + t->tile->positions - 1) / t->tile->positions,
-		.times = t->times};
+		.times = t->times,
+		.once = t->once};
 	memset(b->y, 0xff, b->y_bytes);
 	*out = (struct lvx_product_result){0};
 	enum lvx_status st = make_pipeline(b, t, err);
@@ -301,7 +302,7 @@ static enum lvx_status show_tile(struct lvx_product_bed *b, const struct lvx_til
 		tile->parts_k, tile->buffers, ours ? " " : "+");
 	for (int halves = 0; halves < 2; halves++) {
 		struct lvx_product_result result;
-		const struct lvx_product_try try = {tile, n, halves, halves && p->gated, times};
+		const struct lvx_product_try try = {tile, n, halves, halves && p->gated, times, false};
 		enum lvx_status st = lvx_product_run(b, &try, &result, err);
 		if (st != LVX_OK) {
 			printf("\n");

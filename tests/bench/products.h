@@ -31,6 +31,7 @@ struct lvx_product_try {
 	uint32_t n;                  /* positions */
 	bool x_halves, y_halves;     /* which are in f16; y only of a gated product */
 	uint32_t times;
+	bool once; /* only for its result */
 };
 
 struct lvx_product_result {

@@ -26,7 +26,7 @@ static void check(struct lvx_vk *vk, const struct lvx_product *p, const struct l
 			struct lvx_product_result r;
 			/* in both copies of the matrix */
 			const struct lvx_product_try try = {tile, counts[i],
-				form >= (p->gated ? 2 : 1), p->gated && form % 2, 2};
+				form >= (p->gated ? 2 : 1), p->gated && form % 2, 2, true};
 			if (lvx_product_run(bed, &try, &r, &err) != LVX_OK)
 				fail_msg("%s", err.msg);
 			/* weights that are not f16 yet are rounded, and so is a result in f16 */

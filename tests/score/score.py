@@ -15,6 +15,7 @@
   flores-de flores-fr flores-es   the same of FLORES-200 devtest        (LVX_DATA)
   names       how many of the made-up names in held-out sentences are written right, without and with a glossary of
               all of them (LVX_DATA)
+  foreign     `human` with that glossary, none of whose names is said     (LVX_DATA)
 
 LVX_BUILD names the build folder (default build), LVX_MODEL the model. Nothing that is spoken is kept unless
 --keep DIR says where; the hypotheses then lie beside it.
@@ -192,8 +193,10 @@ class Scorer:
     # ---- sets ----
 
     def speech(self, name):
-        refs, paths = getattr(self, name.replace("-", "_"))()
+        refs, paths = self.human() if name == "foreign" else getattr(self, name.replace("-", "_"))()
         told = [] if name == "own" else ["--language", "de" if name.endswith("-de") else "en"]
+        if name == "foreign":
+            told += ["--glossary", self.named()[2]]
         lines, took = self.transcribe(name, paths, *told)
         self.keep_refs(name, refs)
         r = wer.score(refs, wer.read_json_lines(lines))
@@ -238,8 +241,8 @@ class Scorer:
         print(f"{name:<28} BLEU {out['bleu']:.1f}  chrF2 {out['chrf']:.1f}  {len(hs)} texts", flush=True)
         return out
 
-    def names(self, name):
-        """{"without", "with"}: (share of the names that are right, word error rate)."""
+    def named(self):
+        """-> sentences with made-up names, the names of each, a glossary of all."""
         rng, said, terms = random.Random(11), [], []
         for s in self.sentences("en"):
             new = texts.carrier(rng, texts.Item("en", s, texts.NONE))
@@ -248,10 +251,15 @@ class Scorer:
                 said.append(new)
                 terms.append([w for w in (w.strip(".,?!;:\"()") for w in new.replace("'s", "").split())
                               if w and not before & set(wer.normalise(w))])
-        refs, paths = self.voiced(name, said, "en")
         glossary = os.path.join(self.work, "names.txt")
         with open(glossary, "w", encoding="utf8") as f:
             f.writelines(w + "\n" for w in sorted({w for ws in terms for w in ws}))
+        return said, terms, glossary
+
+    def names(self, name):
+        """{"without", "with"}: (share of the names that are right, word error rate)."""
+        said, terms, glossary = self.named()
+        refs, paths = self.voiced(name, said, "en")
         out = {}
         for how, more in (("without", []), ("with", ["--glossary", glossary])):
             lines, _ = self.transcribe(name, paths, "--language", "en", *more)
@@ -281,7 +289,7 @@ def main():
     ap.add_argument("--keep", metavar="DIR")
     ap.add_argument("--json", metavar="FILE", help="the figures, for other programs")
     a = ap.parse_args()
-    sets = {**dict.fromkeys(("own", "heldout", "heldout-de", "noise", "rms", "human", "human-de"), "speech"), "sphinx": "sphinx",
+    sets = {**dict.fromkeys(("own", "heldout", "heldout-de", "noise", "rms", "human", "human-de", "foreign"), "speech"), "sphinx": "sphinx",
             **dict.fromkeys(("en-de", "en-fr", "en-es", "en-zh", "de-en", "flores-de", "flores-fr", "flores-es"), "translation"), "names": "names"}
     for name in a.sets:
         if name not in sets:
