@@ -72,9 +72,10 @@ void lvx_favour_took(struct lvx_favour *f, int32_t token, int32_t pad_token)
 	find_next(f);
 }
 
-const int32_t *lvx_favour_tokens(const struct lvx_favour *f, uint32_t *n)
+const int32_t *lvx_favour_tokens(const struct lvx_favour *f, uint32_t *n, float *by)
 {
 	*n = f->n_next;
+	*by = f->depth ? LVX_FAVOUR_NEXT : LVX_FAVOUR_FIRST;
 	return f->next;
 }
 

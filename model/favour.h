@@ -13,8 +13,15 @@
 
 enum {
 	LVX_FAVOUR_WORDS_MAX = 1000,
-	LVX_FAVOURED_MAX = 127, /* tokens at a time, the commonest of what words begin with */
+	LVX_FAVOURED_MAX = 126, /* tokens at a time, the commonest of what words begin with */
 };
+
+/*
+ * Of a long glossary nearly every token begins some word, so a first one counts for less. By `score.py names foreign`: of
+ * 226 names 4 and 4 find 72.6 % and make `human`, where none is said, 9.0 points worse; 2 and 5 find 71.2 %, 3.1 points.
+ */
+#define LVX_FAVOUR_FIRST 2.0f
+#define LVX_FAVOUR_NEXT 5.0f
 
 struct lvx_favour;
 
@@ -31,7 +38,8 @@ void lvx_favour_destroy(struct lvx_favour *f); /* NULL is fine */
 void lvx_favour_restart(struct lvx_favour *f);
 /* What the lane has just said; pad_token counts as nothing. */
 void lvx_favour_took(struct lvx_favour *f, int32_t token, int32_t pad_token);
-/* The tokens that are favoured now, at most LVX_FAVOURED_MAX; valid until the next call. */
-const int32_t *lvx_favour_tokens(const struct lvx_favour *f, uint32_t *n);
+/* The tokens that are favoured now, at most LVX_FAVOURED_MAX; valid until the next call. *by: what is added to their
+ * logits, LVX_FAVOUR_FIRST where a word may begin, LVX_FAVOUR_NEXT within one. */
+const int32_t *lvx_favour_tokens(const struct lvx_favour *f, uint32_t *n, float *by);
 
 #endif

@@ -86,9 +86,6 @@ uint32_t lvx_runner_max_long(const struct lvx_runner *runner);      /* of lvx_ru
 /* Messages of the validation layer so far. */
 unsigned lvx_runner_validation_errors(const struct lvx_runner *runner);
 
-/* Added to the logit of a favoured token: twice in the logarithm. Chosen by docs/MODEL.md's table. */
-#define LVX_FAVOUR 4.0f
-
 enum lvx_run_kind { LVX_RUN_PREFIX, LVX_RUN_PICTURE, LVX_RUN_SLOT };
 
 struct lvx_run {
@@ -101,9 +98,10 @@ struct lvx_run {
 	const int32_t *conditions; /* [n_conditions] indices, summed; each counts once */
 	uint32_t n_conditions;
 	uint32_t want_lanes; /* bit per lane whose token is wanted (slots only) */
-	/* Tokens of the first lane that count LVX_FAVOUR more wherever that lane's best is not PAD. */
+	/* Tokens of the first lane whose logits count `favour` more wherever that lane's best is not PAD. */
 	const int32_t *favoured;
 	uint32_t n_favoured; /* at most LVX_FAVOURED_MAX (model/favour.h) */
+	float favour;
 };
 
 struct lvx_output {

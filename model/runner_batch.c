@@ -217,6 +217,7 @@ static void fill_items(struct lvx_runner *r, const struct lvx_run *runs, struct 
 				continue;
 			if (l == 0) {
 				favoured[n].n = run->n_favoured;
+				favoured[n].by = run->favour;
 				for (uint32_t i = 0; i < run->n_favoured; i++)
 					favoured[n].token[i] = run->favoured[i];
 			}

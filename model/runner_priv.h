@@ -74,6 +74,7 @@ struct lvx_run_rec {
 /* Of a slot that wants the first lane, in the order of that lane's items. */
 struct lvx_favoured {
 	uint32_t n;
+	float by; /* logits */
 	int32_t token[LVX_FAVOURED_MAX];
 };
 

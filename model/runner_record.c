@@ -465,8 +465,7 @@ static void record_heads(struct recorder *c, const struct lvx_shape *shape)
 	barrier(c);
 	const struct {
 		uint32_t vocab, pad, n_first;
-		float favour;
-	} push = {config->vocab, (uint32_t)config->pad_token, shape->n_items[0], LVX_FAVOUR};
+	} push = {config->vocab, (uint32_t)config->pad_token, shape->n_items[0]};
 	dispatch(c, "argmax", r->argmax_p, r->at->s.argmax, &push, sizeof(push), items, 1);
 }
 

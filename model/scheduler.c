@@ -111,7 +111,7 @@ static bool put(struct lvx_scheduler *s, struct row *row, struct batch *batch)
 	if (run->n > batch->room)
 		return false;
 	if (row->favour && run->kind == LVX_RUN_SLOT)
-		run->favoured = lvx_favour_tokens(row->favour, &run->n_favoured);
+		run->favoured = lvx_favour_tokens(row->favour, &run->n_favoured, &run->favour);
 	batch->room -= run->n;
 	batch->n++;
 	row->ready = false;

@@ -16,13 +16,12 @@ struct Best {
 layout(set = 0, binding = 0) readonly buffer LG { float logits[]; };
 layout(set = 0, binding = 1) writeonly buffer O { Best best[]; };
 
-layout(set = 0, binding = 2) readonly buffer F { uint favoured[]; }; /* [n_first][1 + FAVOURED_MAX] */
+layout(set = 0, binding = 2) readonly buffer F { uint favoured[]; }; /* [n_first][2 + FAVOURED_MAX]: how many, by what, which */
 
 layout(push_constant) uniform Push {
 	uint vocab, pad, n_first;
-	float favour;
 };
-const uint FAVOURED_MAX = 127; /* as model/favour.h */
+const uint FAVOURED_MAX = 126; /* as model/favour.h */
 
 void main()
 {
@@ -45,10 +44,11 @@ void main()
 	s = group_add(s);
 	if (lane != 0)
 		return;
-	uint list = item * (1 + FAVOURED_MAX), n = item < n_first && who != pad ? favoured[list] : 0;
+	uint list = item * (2 + FAVOURED_MAX), n = item < n_first && who != pad ? favoured[list] : 0;
+	float favour = n > 0 ? uintBitsToFloat(favoured[list + 1]) : 0.0;
 	float other = next, value = all; /* of the best, with the favour; the second best's */
-	for (uint k = 1; k <= n; k++) {
-		uint token = favoured[list + k];
+	for (uint k = 0; k < n; k++) {
+		uint token = favoured[list + 2 + k];
 		float v = logits[at + token] + favour;
 		if (token == who && v > value) {
 			value = v;

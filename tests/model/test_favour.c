@@ -23,7 +23,8 @@ static void spell(const char *word)
 static bool has(const struct lvx_favour *f, int32_t token)
 {
 	uint32_t n;
-	const int32_t *tokens = lvx_favour_tokens(f, &n);
+	float by;
+	const int32_t *tokens = lvx_favour_tokens(f, &n, &by);
 	bool found = false;
 	for (uint32_t i = 0; i < n; i++)
 		found |= tokens[i] == token;
@@ -33,8 +34,17 @@ static bool has(const struct lvx_favour *f, int32_t token)
 static uint32_t count(const struct lvx_favour *f)
 {
 	uint32_t n;
-	lvx_favour_tokens(f, &n);
+	float by;
+	lvx_favour_tokens(f, &n, &by);
 	return n;
+}
+
+static float by(const struct lvx_favour *f)
+{
+	uint32_t n;
+	float v;
+	lvx_favour_tokens(f, &n, &v);
+	return v;
 }
 
 static struct lvx_favour *favour(const char *words, uint32_t want)
@@ -58,6 +68,7 @@ static void test_walk(void **state)
 	for (int round = 0; round < 2; round++) {
 		for (size_t i = 0; i < n_spelled; i++) {
 			assert_true(has(f, spelled[i]));
+			assert_true(by(f) == (i ? LVX_FAVOUR_NEXT : LVX_FAVOUR_FIRST));
 			lvx_favour_took(f, PAD, PAD);
 			assert_true(has(f, spelled[i]));
 			lvx_favour_took(f, spelled[i], PAD);

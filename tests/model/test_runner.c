@@ -327,7 +327,8 @@ static void test_refused_runs_change_nothing(void **state)
 }
 
 /* The token that should come out, and by how much, of logits and favoured tokens. */
-static int32_t favourite(const float *logits, const int32_t *favoured, uint32_t n, float *margin)
+static int32_t favourite(
+	const float *logits, const int32_t *favoured, uint32_t n, float by, float *margin)
 {
 	int32_t best = 0;
 	float value[VOCAB_MAX], second = -INFINITY;
@@ -336,7 +337,7 @@ static int32_t favourite(const float *logits, const int32_t *favoured, uint32_t 
 	memcpy(value, logits, golden.vocab * sizeof(*value));
 	if (best != model->config.pad_token) {
 		for (uint32_t i = 0; i < n; i++)
-			value[favoured[i]] = logits[favoured[i]] + LVX_FAVOUR;
+			value[favoured[i]] = logits[favoured[i]] + by;
 		for (uint32_t i = 0; i < golden.vocab; i++)
 			best = value[i] > value[best] ? (int32_t)i : best;
 	}
@@ -368,6 +369,7 @@ static void test_favoured(void **state)
 			runs[1].row = 5;
 			runs[1].favoured = favoured;
 			runs[1].n_favoured = n;
+			runs[1].favour = 1.0f + (float)round / 2;
 			assert_int_equal(lvx_runner_step(runner, runs, 2, out), LVX_OK);
 			if (runs[0].kind != LVX_RUN_SLOT)
 				continue;
@@ -376,7 +378,7 @@ static void test_favoured(void **state)
 			assert_memory_equal(&out[1].token[1], &was->token[1], sizeof(was->token) - sizeof(was->token[0]));
 			if (runs[1].want_lanes & 1) {
 				const float *logits = plain.logits[slot];
-				int32_t want = favourite(logits, favoured, n, &margin);
+				int32_t want = favourite(logits, favoured, n, runs[1].favour, &margin);
 				assert_int_equal(out[1].token[0], want);
 				assert_true(fabsf(out[1].margin[0] - margin) < 1e-4f);
 				float diff = logits[want] - logits[was->token[0]];
