@@ -8,15 +8,12 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
-# lane GPU NAME 'COMMAND' ...: one after another, whatever becomes of each.
+# lane GPU NAME DRIVER...: until it ends, or time does.
 lane() {
-    gpu=$1 name=$2
+    gpu=$1 name=$2 left=$((end - $(date +%s)))
     shift 2
-    for command in "$@"; do
-        # shellcheck disable=SC2086 # options are words
-        CUDA_VISIBLE_DEVICES=$gpu timeout $((end - $(date +%s) + 20)) python3 $command --budget-s $((end - $(date +%s))) >>"$root/$name.log" 2>&1 ||
-            echo "$name: status $?: $command" >>"$root/ended.log"
-    done
+    CUDA_VISIBLE_DEVICES=$gpu timeout $((left + 20)) python3 "$@" --budget-s $left >>"$root/$name.log" 2>&1 ||
+        echo "$name: status $?: $*" >>"$root/ended.log"
 }
 
 run() {
@@ -26,26 +23,30 @@ run() {
     other=$(($(nvidia-smi -L 2>/dev/null | grep -c GPU || true) > 1 ? 1 : 0))
     lab="--data $root/data --places $root/places --tokenizer $root/tokenizer.json --synth $root/bin/synth --espeak-data $root/espeak-ng-data
         --drawings $root/pics.npz --held-drawings $root/pics-held.npz $*"
-    proof=$here out="$root/lab"
-    # shellcheck disable=SC2086
-    CUDA_VISIBLE_DEVICES=$other python3 "$proof/fusion.py" make "$root/fusion" --data "$root/data" --synth "$root/bin/synth" \
+    CUDA_VISIBLE_DEVICES=$other python3 "$here/fusion.py" make "$root/fusion" --data "$root/data" --synth "$root/bin/synth" \
         --espeak-data "$root/espeak-ng-data" --drawings "$root/pics.npz" --held-drawings "$root/pics-held.npz" >>"$root/make.log" 2>&1 &
-    CUDA_VISIBLE_DEVICES=0 python3 "$proof/lab.py" make "$out" $lab >>"$root/make.log" 2>&1
+    # shellcheck disable=SC2086 # options are words, here and below
+    CUDA_VISIBLE_DEVICES=0 python3 "$here/lab.py" make "$root/lab" $lab >>"$root/make.log" 2>&1
     wait
-    lab="$lab --jobs 2"
-    lane 0 early "$proof/fusion.py run $root/fusion --kinds early" &
-    lane 0 late "$proof/fusion.py run $root/fusion --kinds late" &
-    for router in cross-modal plain per-modality; do
-        lane 0 "router-$router" "$proof/routers.py run $out $lab --routers $router" &
+    lab="$root/lab $lab --jobs 2"
+    for kind in early late; do
+        lane 0 $kind "$here/fusion.py" run "$root/fusion" --kinds $kind &
     done
-    lane $other text "$proof/specialists.py run $out $lab --roles text --train-only" &
-    text=$!
-    lane $other speech "$proof/specialists.py run $out $lab --roles speech" &
-    speech=$!
-    lane $other picture "$proof/specialists.py run $out $lab --roles picture" &
-    lane $other joint "$proof/specialists.py run $out $lab --roles joint"
-    wait $text $speech
-    lane $other text "$proof/specialists.py run $out $lab --roles text"
+    for router in cross-modal plain per-modality; do
+        # shellcheck disable=SC2086
+        lane 0 "router-$router" "$here/routers.py" run $lab --routers $router &
+    done
+    # shellcheck disable=SC2086
+    {
+        lane $other picture "$here/specialists.py" run $lab --roles picture &
+        lane $other speech "$here/specialists.py" run $lab --roles speech &
+        speech=$!
+        lane $other text "$here/specialists.py" run $lab --roles text --train-only &
+        text=$!
+        lane $other joint "$here/specialists.py" run $lab --roles joint
+        wait $text $speech
+        lane $other text "$here/specialists.py" run $lab --roles text
+    }
     wait
     touch "$root/done"
 }

@@ -86,9 +86,7 @@ def speak_chunk(job):
     pcm.tofile(base + ".pcm")
     meta = [(*ids[i][:2], jobs[i][1], off, n, np.array(ends, np.int32), zlib.crc32("".join(jobs[i][0]).encode()))
             for i, off, n, ends in rows]
-    with open(base + ".tmp", "wb") as f:
-        pickle.dump(meta, f)
-    os.replace(base + ".tmp", base + ".pkl")
+    results.whole(base + ".pkl", lambda f: pickle.dump(meta, f))
 
 
 class Part(NamedTuple):
@@ -152,9 +150,7 @@ class Windows:
         b = self.builders[part_name, kind]
         b.rng.seed(f"{part_name}/{seed}/{i}")
         rows = b.batch(self.size(kind))
-        with open(f"{path}.{os.getpid()}", "wb") as f:
-            np.save(f, rows)
-        os.replace(f"{path}.{os.getpid()}", path)
+        results.whole(path, lambda f: np.save(f, rows))
         return rows
 
 
@@ -179,6 +175,11 @@ def for_role(rows, layout, role):
 
 def build_in_process(job):
     return windows.build(*job)
+
+
+def keep_in_process(job):
+    """Only for the file: thousands of batches are too much to send."""
+    windows.build(*job)
 
 
 class Ahead:
@@ -339,15 +340,14 @@ class Lab:
         return self.sets
 
     def make(self):
-        """What start() gives each run, and the sets to judge by, so that it is there."""
-        kinds = [k for k in ("plain", "rich") for _ in range(self.a.steps)]
-        got = [self.ahead.start("train", kind, int(seed), i % self.a.steps)
-               for seed in self.a.seeds.split(",") for i, kind in enumerate(kinds)]
+        """The windows of each run, and the sets to judge by, so that they are there."""
+        jobs = [("train", kind, int(seed), i) for seed in self.a.seeds.split(",") for kind in ("plain", "rich")
+                for i in range(self.a.steps)]
+        done = self.ahead.pool.imap_unordered(keep_in_process, jobs, 8) if self.ahead.pool else map(keep_in_process, jobs)
         self.held()
-        for i, x in enumerate(got):
-            x = x.get() if self.ahead.pool else x
-            if i % 500 == 499:
-                results.say(i + 1, "of", len(got), "windows' batches")
+        for n, _ in enumerate(done, 1):
+            if n % 500 == 0:
+                results.say(n, "of", len(jobs), "windows' batches")
 
 
 def main():

@@ -32,10 +32,7 @@ class Results:
     def put(self, run, value):
         os.makedirs(self.folder, exist_ok=True)
         self.all[run] = value
-        path = os.path.join(self.folder, run + ".json")
-        with open(f"{path}.{os.getpid()}", "w", encoding="utf8") as f:
-            json.dump(value, f, indent=1)
-        os.replace(f"{path}.{os.getpid()}", path)
+        whole(os.path.join(self.folder, run + ".json"), lambda f: f.write(json.dumps(value, indent=1).encode()))
 
 
 class Spent(Exception):
@@ -63,9 +60,16 @@ def status(work):
     return 0
 
 
+def whole(path, write):
+    """write(file) makes the file at path: for others it is there whole or not at all, whoever else makes it."""
+    part = f"{path}.{os.getpid()}"
+    with open(part, "wb") as f:
+        write(f)
+    os.replace(part, path)
+
+
 def save(path, state):
-    torch.save(state, f"{path}.{os.getpid()}")
-    os.replace(f"{path}.{os.getpid()}", path)
+    whole(path, lambda f: torch.save(state, f))
 
 
 def cosine(lr, step, steps):
