@@ -21,10 +21,10 @@ check="clang libclang-rt-14-dev libcmocka-dev spirv-tools valgrind vulkan-valida
 # For the clients of tests/doors; a Node from elsewhere brings its own npm.
 command -v npm >/dev/null || check="$check nodejs npm"
 train="python3-torch python3-sentencepiece libopenblas0-pthread libespeak-ng-dev flite1-dev
-  opus-tools librsvg2-bin opencc wordnet-base wordnet-sense-index
+  opus-tools librsvg2-bin opencc wordnet-base wordnet-sense-index wamerican wngerman
   festival festlex-cmu festlex-poslex festvox-kdlpc16k festvox-us-slt-hts htsengine
   frozen-bubble-data asc-music hyperrogue-music supertux-data extremetuxracer-data"
-pictures="python3-numpy python3-pil python3-fonttools librsvg2-bin fonts-noto-color-emoji
+pictures="python3-numpy python3-pil python3-fonttools librsvg2-bin fonts-noto-color-emoji fonts-symbola openclipart-svg
   fonts-dejavu-core fonts-lato fonts-roboto-unhinted gnome-backgrounds mate-backgrounds
   plasma-workspace-wallpapers lomiri-wallpapers-16.04 lomiri-wallpapers-20.04 ukui-wallpapers"
 

@@ -4,7 +4,7 @@
 # goes there in files of 15 MB, in two parts of about 55 and 90 MB, so that they can travel by small steps.
 #
 #   away.sh pack DATA MADE FOLDER    here: FOLDER/a.*, FOLDER/b.*. MADE holds what prepare.sh made, by these names: synth
-#                                    ends.tsv places sounds voices pics.npz tokenizer.json, and m3-nano to begin with, if it is there
+#                                    ends.tsv places words sounds voices pics.npz tokenizer.json, and m3-nano to begin with, if it is there
 #   away.sh unpack FOLDER PART ROOT  there, for PART a and b, at any time
 #   away.sh start ROOT SECONDS [train.py's options]
 #                                    there: trains on all GPUs, in the background, whatever becomes of this shell
@@ -35,7 +35,7 @@ pack() {
     cp "$data/speech/train.tsv" "$tmp/b/data/speech/"
     cp "$data/text/common-voice.en.txt.xz" "$data/text/common-voice.de.txt.xz" "$data/text/ljspeech.en.txt.xz" "$tmp/b/data/text/"
     cp -r "$data/noise/esc10" "$tmp/b/data/noise/"
-    cp -rL "$made/places" "$made/sounds" "$made/voices" "$made/ends.tsv" "$made/tokenizer.json" "$tmp/b/"
+    cp -rL "$made/places" "$made/words" "$made/sounds" "$made/voices" "$made/ends.tsv" "$made/tokenizer.json" "$tmp/b/"
     [ -d "$made/m3-nano" ] && cp -rL "$made/m3-nano" "$tmp/b/"
     cp "$made/synth" "$tmp/b/bin/synth.real"
     cp "$(command -v opusdec)" "$tmp/b/bin/opusdec.real"
@@ -88,7 +88,7 @@ keep() {
         for i in $(seq 0 $((gpus - 1))); do
             RANK=$i WORLD_SIZE=$gpus CUDA_VISIBLE_DEVICES=$i python3 "$root/code/train.py" --data "$root/data" --places "$root/places" \
                 --sounds "$root/sounds" --pictures "$root/pics.npz" --ends "$root/ends.tsv" --tokenizer "$root/tokenizer.json" \
-                --synth "$root/bin/synth" --espeak-data "$root/espeak-ng-data" --voices "$root/voices" --out "$root/out" \
+                --synth "$root/bin/synth" --espeak-data "$root/espeak-ng-data" --voices "$root/voices" --words "$root/words" --out "$root/out" \
                 --budget-s "$((end - $(date +%s)))" --makers "$((each * 2 / 3 + 1))" --builders "$((each / 5 > 2 ? each / 5 : 2))" \
                 "$@" $more >>"$root/train$i.log" 2>&1 &
             pids="$pids $!"

@@ -143,7 +143,7 @@ class Builder:
         rng, c, t = self.rng, self.c, self.t
         lang, target, _ = rng.choices(TARGETS, self.shares)[0] if translated else ("de" if rng.random() < self.german else "en", None, 0)
         cased, given = rng.random() < 0.72, rng.random() < 0.5
-        delay = c.delay if rng.random() < 0.45 else rng.choice(c.delays)
+        delay = c.delay if rng.random() < 0.5 else rng.choice(c.delays)
         w = Window(t, c.pad, delay)
         cond = self.cond["style:cased" if cased else "style:plain"] | self.cond[f"delay:{delay}"]
         cond |= self.cond["in:" + lang] if given else 0

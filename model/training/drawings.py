@@ -3,10 +3,11 @@
 
 drawings.py FXEMOJI.tar.xz NODE_MODULES OUT.npz HELD.npz [SHARE]
 
-NODE_MODULES holds openmoji, @twemoji/svg and @iconify-json's sets of ICONIFY; SHARE (/usr/share) the packages of
+NODE_MODULES holds openmoji, @twemoji/svg and @iconify-json's sets of ICONIFY, PLAIN and NAMED; SHARE (/usr/share) the packages of
 `.ci/packages.sh pictures`. OUT has all styles but Twemoji and serves for training; HELD has Twemoji, other backgrounds and another
 face of letters and serves to judge. Licences: backgrounds.txt for the backgrounds; icons CC BY 4.0 (fxemoji, Twemoji, Emoji One 2,
-Streamline), OFL 1.1 (Noto), CC BY-SA 4.0 (OpenMoji, Emoji One 1), MIT (Fluent), Apache-2.0 (Noto 1)."""
+Streamline), OFL 1.1 (Noto), CC BY-SA 4.0 (OpenMoji, Emoji One 1), MIT (Fluent), Apache-2.0 (Noto 1, IconPark), CC BY 3.0
+(game-icons.net), free to use (Symbola); clips.txt's are in the public domain (Open Clip Art Library)."""
 import colorsys
 import glob
 import io
@@ -26,7 +27,12 @@ from PIL import Image, ImageDraw, ImageFont
 import scenes
 
 SIZE, CROP = 64, (240, 144)
+# Sets in colours, and in one, which is then any colour; the last two only by their own names, but for those that mean something else.
 ICONIFY = ("fluent-emoji", "fluent-emoji-flat", "emojione", "emojione-v1", "noto-v1", "streamline-emojis")
+PLAIN = ("fluent-emoji-high-contrast", "emojione-monotone")
+NAMED = {"game-icons": "clover disc fountain moon torch wrench",
+         "icon-park": "anchor baby-bottle briefcase doughnut heart moon mouse pill ring seat shrimp telescope torch trumpet"}
+CLIPS = 3                                                # of a noun, at most
 LETTERS = {"train": ("dejavu/DejaVuSans-Bold", "dejavu/DejaVuSerif-Bold", "dejavu/DejaVuSansMono-Bold", "lato/Lato-Black"),
            "held": ("roboto/unhinted/RobotoTTF/Roboto-Bold",)}
 
@@ -49,14 +55,16 @@ def svg(path=None, source=None):
 
 
 def iconify(modules, rows):
-    """A look-up for each set of ICONIFY, whose icons have names: those of the code point in sets that tell them, or Unicode's."""
+    """A look-up for each set of ICONIFY, PLAIN and NAMED, whose icons have names: those of the code point in sets that tell them, or
+    Unicode's."""
     load = lambda *path: json.load(open(os.path.join(modules, "@iconify-json", *path), encoding="utf8"))
     chars, ours = [load(x, "chars.json") for x in ("fluent-emoji-flat", "noto")], {r.code: r.name.replace(" ", "-") for r in rows}
 
-    def style(pack):
+    def style(pack, not_these=None):
         def look_up(code):
             unicode = unicodedata.name(chr(int(code.split("-")[0], 16)), "").lower().replace(" ", "-")
-            for name in (*(c.get(code.lower()) for c in chars), unicode, ours[code]):
+            own = () if not_these and ours[code] in not_these.split() else (ours[code],)
+            for name in own if not_these else (*(c.get(code.lower()) for c in chars), unicode, *own):
                 name = pack.get("aliases", {}).get(name, {}).get("parent", name)
                 icon = pack["icons"].get(name)
                 if icon:
@@ -65,7 +73,32 @@ def iconify(modules, rows):
                                        f'width="{w}" height="{h}" viewBox="0 0 {w} {h}">{icon["body"]}</svg>').encode())
             raise KeyError(code)
         return look_up
-    return [style(load(x, "icons.json")) for x in ICONIFY]
+    return [style(load(x, "icons.json"), NAMED.get(x)) for x in (*ICONIFY, *PLAIN, *NAMED)]
+
+
+def symbola(share):
+    font = ImageFont.truetype(os.path.join(share, "fonts/truetype/ancient-scripts/Symbola_hint.ttf"), 120)
+    known = TTFont(font.path).getBestCmap()
+
+    def look_up(code):
+        if int(code, 16) not in known:
+            raise KeyError(code)
+        out = Image.new("RGBA", (200, 200))
+        ImageDraw.Draw(out).text((30, 30), chr(int(code, 16)), font=font, fill=(0, 0, 0, 255))
+        return out
+    return look_up
+
+
+def clips(share, rows):
+    """Look-ups of the first, second .. drawing that clips.txt has of a noun."""
+    found, first = {}, {}
+    for line in open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "clips.txt"), encoding="utf8"):
+        noun, path = line.rstrip("\n").split("\t")
+        found.setdefault(noun, []).append(os.path.join(share, "openclipart/svg", path))
+    for r in rows:
+        first.setdefault(r.name, r.code)
+    of = {first[noun]: paths for noun, paths in found.items()}
+    return [lambda code, i=i: svg(of[code][i]) for i in range(CLIPS)]
 
 
 def noto(share):
@@ -170,8 +203,9 @@ def letters(share, faces):
     return out, wide
 
 
-def write(path, icons, photos, glyphs, widths, rows):
-    np.savez_compressed(path, icons=icons, exists=icons[..., 3].any((2, 3)), own=own_colours(icons, rows), photos=squeeze(photos),
+def write(path, icons, photos, glyphs, widths, rows, plain=()):
+    """plain: the styles that come in one colour."""
+    np.savez_compressed(path, icons=icons, plain=np.isin(np.arange(len(icons)), list(plain)), exists=icons[..., 3].any((2, 3)), own=own_colours(icons, rows), photos=squeeze(photos),
                         light=photos.mean((1, 2, 3)).astype(np.float32) / 255, glyphs=glyphs, widths=widths,
                         names=np.array([r.name for r in rows]))
     print(path, icons.shape[:2], "icons,", len(photos), "backgrounds,", os.path.getsize(path) >> 10, "KiB")
@@ -184,7 +218,9 @@ def main(tar, modules, out, held, share="/usr/share"):
         fx = lambda code: svg(glob.glob(os.path.join(tmp, "**", f"u{code}-*.svg"), recursive=True)[0])
         openmoji = lambda code: svg(os.path.join(modules, "openmoji/color/svg", code + ".svg"))
         twemoji = lambda code: svg(os.path.join(modules, "@twemoji/svg", code.lower() + ".svg"))
-        write(out, drawn((fx, noto(share), openmoji, *iconify(modules, rows)), rows), crops(share, "train"), *letters(share, LETTERS["train"]), rows)
+        styles = (fx, noto(share), openmoji, *iconify(modules, rows), symbola(share), *clips(share, rows))
+        plain = range(3 + len(ICONIFY), len(styles) - CLIPS)
+        write(out, drawn(styles, rows), crops(share, "train"), *letters(share, LETTERS["train"]), rows, plain)
         write(held, drawn((twemoji,), rows), crops(share, "held"), *letters(share, LETTERS["held"]), rows)
 
 

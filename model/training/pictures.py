@@ -17,6 +17,7 @@ from scenes import Grammar, Names, Scenes, score, test_set  # noqa: F401: what t
 H, W, NSPEC = features.PIC_H, features.PIC_W, scenes.NSPEC
 assert (H, W) == (scenes.PIC_H, scenes.PIC_W)
 LUMA = torch.tensor([0.3, 0.59, 0.11])
+HOLE = 0.3                                               # half its width, where an icon is 2 wide
 SMALL = 34                                               # pixels of height under which the coarse icon is drawn
 
 
@@ -89,9 +90,18 @@ def paint(atlas, spec):
         a = atlas.icons[icon + (s[:, 3] < SMALL) * atlas.level.shape[0]].float() / 255
         dx, dy, c, d = x - at(s[:, 1]), y - at(s[:, 2]), at(torch.cos(s[:, 5])), at(torch.sin(s[:, 5]))
         half = at((s[:, 3] / 2).clamp_min(0.5))
-        grid = torch.stack([(dx * c + dy * d) / half * at(s[:, 4]), (dy * c - dx * d) / half], -1)
-        a = F.grid_sample(a, grid, align_corners=False)
+        f = s[:, scenes.AT_JITTER:]
+        v = (dy * c - dx * d) / half
+        u = (dx * c + dy * d) / half * at(s[:, 4]) + at(f[:, 0]) * v
+        a = F.grid_sample(a, torch.stack([u, v], -1), align_corners=False)
+        a = torch.where(((u - at(f[:, 4])).abs() < HOLE) & ((v - at(f[:, 5])).abs() < HOLE), 0.0, 1.0)[:, None] * a
         rgb, alpha = a[:, :3], a[:, 3:]
+        grey = 0.3 * rgb[:, :1] + 0.59 * rgb[:, 1:2] + 0.11 * rgb[:, 2:]
+        mean = alpha * atlas.level[icon][:, None, None, None]
+        rgb = mean + f[:, 2, None, None, None] * (grey + f[:, 1, None, None, None] * (rgb - grey) - mean)
+        levels = f[:, 3, None, None, None]
+        rgb = torch.where(levels > 0, (rgb * levels).round() / levels.clamp_min(1), rgb)
+        rgb = torch.minimum(rgb.clamp_min(0), alpha)
         # recoloured by brightness around the icon's own mean, so that the colour is plain and the drawing still seen
         shade = 0.3 * rgb[:, :1] + 0.59 * rgb[:, 1:2] + 0.11 * rgb[:, 2:]
         shade = 0.5 * (shade - alpha * atlas.level[icon][:, None, None, None])

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes of DATA all that training takes, on Debian 12 and without a GPU. README.md says what the stages are, and how long they take.
 #
-#   prepare.sh DATA MADE [FOLDER]    MADE gets synth ends.tsv places sounds voices pics.npz pics-held.npz tokenizer.json m3-nano;
+#   prepare.sh DATA MADE [FOLDER]    MADE gets synth ends.tsv places words sounds voices pics.npz pics-held.npz tokenizer.json m3-nano;
 #                                    FOLDER, if given, these packed (away.sh pack) for a machine with GPUs
 #
 # What is there is not made again: an interrupted run goes on where it was, a stage is made anew after its result has been removed.
@@ -50,7 +50,8 @@ icons() {
     mkdir "$made/tmp/modules" &&
         npm install --prefix "$made/tmp/modules" openmoji@17.0.0 @twemoji/svg@15.0.0 @iconify-json/fluent-emoji@1.2.7 \
             @iconify-json/fluent-emoji-flat@1.2.6 @iconify-json/emojione@1.2.3 @iconify-json/emojione-v1@1.2.3 \
-            @iconify-json/noto@1.2.9 @iconify-json/noto-v1@1.2.5 @iconify-json/streamline-emojis@1.2.4
+            @iconify-json/noto@1.2.9 @iconify-json/noto-v1@1.2.5 @iconify-json/streamline-emojis@1.2.4 \
+            @iconify-json/fluent-emoji-high-contrast@1.2.6 @iconify-json/emojione-monotone@1.2.1 @iconify-json/game-icons@1.2.4 @iconify-json/icon-park@1.2.4
 }
 
 drawings() {
@@ -69,7 +70,7 @@ pack() {
 }
 
 cd "$made"
-wanted="synth ends.tsv places sounds voices pics.npz tokenizer.json"
+wanted="synth ends.tsv places words sounds voices pics.npz tokenizer.json"
 missing=
 for f in $wanted; do [ -e "$f" ] || missing="$missing $f"; done
 if [ -n "$missing" ] || { [ -n "$folder" ] && ! packed; }; then
@@ -99,6 +100,7 @@ ends=$!
     make pics.npz drawings
     make sounds $one python3 "$here/sounds.py" build "$made/tmp/sounds"
     make places $one python3 "$here/align_text.py" "$data" "$made/tmp/places"
+    make words python3 "$here/lexicon.py" build "$made/tmp/words"
     make voices $one python3 "$here/voices.py" "$data" "$made/places" "$made/tmp/voices" --jobs "$jobs"
 ) &
 others=$!

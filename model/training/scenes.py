@@ -30,7 +30,8 @@ GLYPHS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 GLYPH_W, GLYPH_H = 40, 32
 
 # The parts of a spec: objects, two backgrounds, light, letters.
-OBJECTS, OBJECT = 8, 11                                  # icon (style and class), x, y, size, flip and 1 / width, angle, alpha, tinted, r, g, b
+OBJECTS, OBJECT = 8, 17      # icon (style and class), x, y, size, flip and 1 / width, angle, alpha, tinted, r, g, b, then as JITTER
+AT_JITTER = 11               # shear, saturation, contrast, levels of colour (0: all), x, y of a hole in it
 SHAPES, SHAPE = 3, 9                                     # on, round, x, y, half width, half height, r, g, b
 BACK = 13 + SHAPES * SHAPE                               # photo, its share, x, y, zoom, flip, from r, g, b, to r, g, b, upright
 LETTERS, LETTER = 20, 5                                  # x, y, width, place and width in the atlas
@@ -39,7 +40,8 @@ AT_LIGHT = AT_BACK + 2 * BACK                            # second back's share, 
 AT_TEXT = AT_LIGHT + 10                                  # face, r, g, b, height, alpha, band's top, height, grey, alpha
 AT_LETTERS = AT_TEXT + 10
 NSPEC = AT_LETTERS + LETTERS * LETTER
-NOTHING, NO_TEXT, NO_LETTER = [0.0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0], [0.0, 1, 1, 1, 20, 0, 0, 1, 0, 0], [-100.0, -100, 1, 0, 1]
+PLAIN_JITTER = [0.0, 1, 1, 0, 9, 9]
+NOTHING, NO_TEXT, NO_LETTER = [0.0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0] + PLAIN_JITTER, [0.0, 1, 1, 1, 20, 0, 0, 1, 0, 0], [-100.0, -100, 1, 0, 1]
 
 # Photographs are kept as coarse 8x8 cosine coefficients.
 DCT = np.array([[np.sqrt((2 - (u == 0)) / 8) * np.cos((2 * x + 1) * u * np.pi / 16) for x in range(8)] for u in range(8)],
@@ -92,6 +94,7 @@ class Names:
         if [r.name for r in self.rows] != z["names"].tolist():
             raise ValueError("these drawings were made from another icons.txt")
         self.exists, self.own, self.light, self.widths = z["exists"].tolist(), z["own"].tolist(), z["light"].tolist(), z["widths"].tolist()
+        self.plain = z["plain"].tolist() if "plain" in z else [False] * len(self.exists)     # styles of one colour, which may be any
 
     def __len__(self):
         return len(self.rows)
@@ -178,7 +181,7 @@ def score(grammar, said, wanted):
 # ---- scenes
 
 class Group:
-    __slots__ = ("cls", "style", "colour", "tint", "count", "size", "x", "y", "w", "h", "parts", "column")
+    __slots__ = ("cls", "style", "colour", "tint", "count", "size", "x", "y", "w", "h", "parts", "column", "jitter")
 
 
 class Scene:
@@ -192,7 +195,8 @@ class Scenes:
         self.held, held_words = held, [w for i, w in enumerate(WORDS) if i % 8 == 5]
         self.words = held_words if held else [w for w in WORDS if w not in held_words]
         styles = range(len(names.exists))
-        self.styles = [[s for s in styles if names.exists[s][i]] for i in range(len(names))]
+        often = lambda s: 1 if held or names.plain[s] else 2
+        self.styles = [[s for s in styles if names.exists[s][i] for _ in range(often(s))] for i in range(len(names))]
         there = [i for i in range(len(names)) if self.styles[i]]
         self.known = [i for i in there if "h" not in names.rows[i].flags]
         self.first = [i for i in there if "h" in names.rows[i].flags] if fresh else self.known
@@ -211,15 +215,24 @@ class Scenes:
         g.style = rng.choice(self.styles[g.cls])
         own = self.n.own[g.style][g.cls]
         free = "t" in flags or "a" in flags
-        g.tint = free and (rng.random() < 0.5 or own == UNSURE or (night and own in DIM))
-        g.colour = own if free else NONE
-        if g.tint:
-            g.colour = rng.choice(COAT if "a" in flags else range(len(COLOURS)))
-            while night and g.colour in DIM:
-                g.colour = rng.choice([c for c in (COAT if "a" in flags else range(len(COLOURS))) if c not in DIM])
+        g.colour, g.tint, g.jitter = own if free else NONE, NONE, PLAIN_JITTER
+        if free and (rng.random() < 0.5 or own == UNSURE or (night and own in DIM)) or (not free and self.n.plain[g.style]):
+            g.tint = rng.choice(COAT if "a" in flags else range(len(COLOURS)))
+            while night and g.tint in DIM:
+                g.tint = rng.choice([c for c in (COAT if "a" in flags else range(len(COLOURS))) if c not in DIM])
+            g.colour = g.tint if free else NONE
+        if not self.held:
+            g.jitter = self.jitter(rng, g)
         r = rng.random()
         g.count = 1 if r < 0.6 else 2 if r < 0.8 else 3 if r < 0.92 else 4
         return g
+
+    def jitter(self, rng, g):
+        """So that what is learnt is the thing and not the drawing; a colour that is said stays what it is."""
+        much = 0.3 if g.colour >= 0 else 1.0
+        levels = rng.choice((2, 3, 4)) if g.colour < 0 and rng.random() < 0.2 else 0
+        hole = (rng.uniform(-0.8, 0.8), rng.uniform(-0.8, 0.8)) if rng.random() < 0.2 else (9, 9)
+        return [rng.gauss(0, 0.12), math.exp(rng.gauss(0, 0.35 * much)), math.exp(rng.gauss(0, 0.25 * much)), levels, *hole]
 
     def arrange(self, rng, g, room, most):
         """Its copies in rows within room pixels of width and most of height."""
@@ -296,7 +309,7 @@ class Scenes:
         return s
 
     def background(self, rng, s):
-        shown = [[v / 255 for v in RGB[g.colour]] for g in s.groups if g.colour >= 0]
+        shown = [[v / 255 for v in RGB[max(g.colour, g.tint)]] for g in s.groups if g.colour >= 0 or g.tint >= 0]
         r = rng.random()
         s.photo = r < 0.55
         photo = rng.choice(range(len(self.n.light)) if s.night else self.bright)
@@ -441,9 +454,9 @@ class Scenes:
         for scene, alpha in ((s, 1 - share), (other, share)):
             for g in scene.groups if scene else ():
                 x, y = g.x + shift[0] + rng.gauss(0, 0.6), g.y + shift[1] + rng.gauss(0, 0.6)
-                rgb = [min(1, max(0, v / 255 + rng.gauss(0, 0.02))) for v in RGB[g.colour]] if g.tint else [0, 0, 0]
+                rgb = [min(1, max(0, v / 255 + rng.gauss(0, 0.02))) for v in RGB[g.tint]] if g.tint >= 0 else [0, 0, 0]
                 for dx, dy, scale, angle, flip in g.parts:
-                    objects += [g.style * n + g.cls, x + dx, y + dy, g.size * scale, flip, angle, alpha, float(g.tint)] + rgb
+                    objects += [g.style * n + g.cls, x + dx, y + dy, g.size * scale, flip, angle, alpha, float(g.tint >= 0)] + rgb + g.jitter
         out = objects + NOTHING * (OBJECTS - len(objects) // OBJECT)
         for scene in (s, other or s):
             back = list(scene.back)
@@ -460,6 +473,7 @@ class Scenes:
         """-> when [K] (slots where there is no picture), spec [K, NSPEC], said [(slot, text)]. rng: random.Random."""
         when, spec, said = np.full(K, slots, np.int64), np.tile(np.array(self.spec(rng, None), np.float32), (K, 1)), []
         n = min(K, rng.choice((0, 1, 2, 3, K, K, K, K)))
+        still, moved = (0.26, 0.44) if self.held else (0.2, 0.44)
         at, now, black, coming = rng.randrange(0, 30 if rng.random() < 0.5 else max(31, slots - 60)), None, False, None
         for k in range(n):
             if at >= slots - 2:
@@ -469,9 +483,9 @@ class Scenes:
             if coming:
                 now, coming = coming, None
                 text = self.sentence(now)
-            elif r < 0.26:
+            elif r < still:
                 pass
-            elif r < 0.44:
+            elif r < moved:
                 text = self.move(rng, now)
             elif r < 0.56:
                 text = self.come(rng, now)

@@ -12,10 +12,12 @@ import zlib
 
 import numpy as np
 
+import lexicon
 import texts
 import units
 
-GERMAN, CARRIERS = 0.25, 0.14          # shares of the jobs; one sentence in three has no place for a name
+GERMAN, CARRIERS = 0.32, 0.14          # shares of the jobs; one sentence in three has no place for a name
+SWAPS = {"en": (0.1, 0.35), "de": (0.25, 0.6)}         # ... of those with and without translations that get other words (lexicon.py)
 
 
 def speak(jobs, synth, base, espeak_parent=None, phonemes=False):
@@ -43,17 +45,21 @@ def speak(jobs, synth, base, espeak_parent=None, phonemes=False):
     return (pcm, rows, said) if phonemes else (pcm, rows)
 
 
-def jobs_of(rng, items, pools, usable, count, speakers=None, share=0.0):
+def jobs_of(rng, items, pools, usable, count, speakers=None, share=0.0, words=None):
     """[(voice fields, text)] and for each (item or -1, language, who of `speakers` says it or None): runs of one voice, German by
-    a quarter, some with invented names in them (item -1). share: of the runs, what `speakers` ({language: [units.Speaker]}) say."""
+    a third, some with invented names or other words in them (item -1). share: of the runs, what `speakers` ({language: [units.Speaker]})
+    say; words: {language: Lexicon}."""
     jobs, ids = [], []
     while len(jobs) < count:
         lang = "de" if rng.random() < GERMAN else "en"
         who = rng.choice(speakers[lang]) if speakers and lang in speakers and rng.random() < share else None
         voice = units.READER[lang] if who else texts.pick_voice(rng, usable, lang)
         for _ in range(rng.randint(1, 4)):
-            i = rng.choice(pools[lang, rng.random() < 0.6])
+            paired = rng.random() < 0.6
+            i = rng.choice(pools[lang, paired])
             text = texts.carrier(rng, items[i]) if rng.random() < CARRIERS else None
+            if words and not text and rng.random() < SWAPS[lang][not paired]:
+                text = words[lang].swap(rng, items[i].text)
             jobs.append((voice, text or items[i].text))
             ids.append((-1 if text else i, lang, who))
     return jobs, ids
@@ -76,11 +82,12 @@ def voiced(nrng, jobs, ids, pcm, rows, heard):
     return np.concatenate(out) if out else pcm[:0], kept
 
 
-def maker(data, places, work, synth, espeak_data, seed, count, ends_file, share):
+def maker(data, places, work, synth, espeak_data, seed, count, ends_file, share, words=""):
     """Rows of a shard: (item or -1, language, text, first sample, samples, word ends in ms, voice)."""
     items, rng = texts.load(data, places), random.Random(seed)
     pools = {(lang, paired): [i for i, x in enumerate(items) if x.lang == lang and bool(x.to) == paired]
              for lang in texts.TARGETS for paired in (True, False)}
+    words = lexicon.load(words) if words else None
     usable, out, k, speakers, nrng = texts.variants(espeak_data), os.path.join(work, "made"), 0, None, np.random.default_rng(seed)
     while not os.path.exists(os.path.join(work, "stop")):
         if len(os.listdir(out)) > 60:
@@ -89,7 +96,7 @@ def maker(data, places, work, synth, espeak_data, seed, count, ends_file, share)
         if share and speakers is None and os.path.exists(os.path.join(work, "recorded.pkl")):
             speakers = units.load(ends_file, os.path.join(work, "recorded"))
         # something to begin with, soon
-        jobs, ids = jobs_of(rng, items, pools, usable, count // 4 if k == 0 else count, speakers, share)
+        jobs, ids = jobs_of(rng, items, pools, usable, count // 4 if k == 0 else count, speakers, share, words)
         pcm, rows = voiced(nrng, jobs, ids, *speak(jobs, synth, os.path.join(work, f"m{seed}"), os.path.dirname(espeak_data.rstrip("/")), True))
         meta = [(*ids[i][:2], jobs[i][1], off, n, np.array(ends, np.int32),
                  zlib.crc32((ids[i][2].name if ids[i][2] else "".join(jobs[i][0])).encode())) for i, off, n, ends in rows]
@@ -100,10 +107,10 @@ def maker(data, places, work, synth, espeak_data, seed, count, ends_file, share)
         k += 1
 
 
-def start_makers(n, data, places, work, synth, espeak_data, seed, count, ends_file, share):
+def start_makers(n, data, places, work, synth, espeak_data, seed, count, ends_file, share, words):
     os.makedirs(os.path.join(work, "made"), exist_ok=True)
     return [subprocess.Popen(["nice", "-n", "5", sys.executable, os.path.abspath(__file__), data, places, work, synth,
-                              espeak_data, str(seed + i), str(count), ends_file, str(share)]) for i in range(n)]
+                              espeak_data, str(seed + i), str(count), ends_file, str(share), words or ""]) for i in range(n)]
 
 
 def extra_voices(folder, work, jobs=16):
@@ -148,4 +155,4 @@ def decode(files, work, jobs=16):
 
 
 if __name__ == "__main__":
-    maker(*sys.argv[1:6], int(sys.argv[6]), int(sys.argv[7]), sys.argv[8], float(sys.argv[9]))
+    maker(*sys.argv[1:6], int(sys.argv[6]), int(sys.argv[7]), sys.argv[8], float(sys.argv[9]), sys.argv[10])

@@ -45,8 +45,9 @@ class Trainer:
         """c: a config instead of a size."""
         self.dev, self.world, self.base_lr = dev, world, lr
         self.bf16 = dev == "cuda" or has_bf16()
-        # parts of the fed-back tokens that are others (and in windows of recordings), that are PAD
-        self.share, self.wrong, self.wrong_human, self.lost = dict(SHARE), 0.04, 0.12, 0.0
+        # parts of the fed-back tokens that are others (in windows of recordings; in the description lane, which else trusts what
+        # it has said more than what it sees), that are PAD
+        self.share, self.wrong, self.wrong_human, self.wrong_seen, self.lost = dict(SHARE), 0.04, 0.12, 0.1, 0.0
         self.c = c or m3.config(size, **({"vocab_size": 6144} if size == "tiny" else {}))
         self.net = m3.M3(self.c).to(dev)
         muon, rest, vec = optim.split(self.net)
@@ -140,7 +141,8 @@ class Step:
         on = torch.stack([(slot >= f["on"][:, 2 * i, None]) & (slot < f["on"][:, 2 * i + 1, None]) for i in range(3)], 2)
         y = torch.where(on, torch.stack(said, 2), torch.full((), c.pad, device=dev))
         z = torch.rand(y.shape, device=dev)
-        wrong = torch.where(f["human"] > 0, t.wrong_human, t.wrong)[..., None]
+        wrong = torch.where(f["human"] > 0, t.wrong_human, t.wrong)[..., None].expand(b, 1, 3).clone()
+        wrong[..., 2] = t.wrong_seen
         fed = torch.where(z < wrong, torch.randint(0, c.vocab, y.shape, device=dev), y)
         fed = torch.where(on & (z <= 1 - t.lost), fed, torch.full((), c.pad, device=dev))
         prev = F.pad(fed[:, :-1], (0, 0, 1, 0), value=c.pad)

@@ -93,7 +93,7 @@ def main():
     spec = torch.from_numpy(np.array(made.spec(rng, None), np.float32))[None].repeat(3, 1)
     spec[:, scenes.AT_LIGHT + 8] = 0
     spec[:2, scenes.AT_LIGHT + 1:scenes.AT_LIGHT + 7] = 1
-    spec[:2, :scenes.OBJECT] = torch.tensor([0, 40, 50, 32, 1, 0, 1, 1, 0.8, 0.1, 0.1])
+    spec[:2, :scenes.OBJECT] = torch.tensor([0, 40, 50, 32, 1, 0, 1, 1, 0.8, 0.1, 0.1, *scenes.PLAIN_JITTER])
     spec[1, 1] = 100
     pic = pictures.paint(atlas, spec)
     check(torch.equal(pic, pictures.paint(atlas, spec)) and pic.shape == (3, pictures.H, pictures.W, 3), "painting repeats")
@@ -101,6 +101,10 @@ def main():
     check(red[0, 50, 40] and not red[0, 50, 100] and red[1, 50, 100] and not red[1, 50, 40], "the square's place")
     check(abs(red[0].sum() - 900) < 100 and pic[2].max() == 0, "its size; black")
     check(bool(torch.isfinite(pictures.paint(atlas, spec * 0)).all()), "an empty row of numbers")
+    spec[0, scenes.AT_JITTER + 4:scenes.AT_JITTER + 6] = 0
+    pic = pictures.paint(atlas, spec)
+    red = (pic[0, ..., 0] > 150) & (pic[0, ..., 1] < 60)
+    check(not red[50, 40] and red[50, 50] and red[40, 40], "a hole in the middle")
 
     said = "Two red cars and a dog. The dog moves right."
     s = scenes.score(grammar, [said], ["Two red cars and a cat. The cat moves right."])

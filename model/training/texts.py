@@ -138,6 +138,10 @@ ONSET = "b br ch d dr f fl g gr h j k kl kr l m n p pr qu r s sh sk st str t th 
 VOWEL = "a a e e i i o o u ai ei ou ia eo".split()
 CODA = "n r l s m t k x nd rk lt nt ss ck th".split() + [""] * 10
 ENDS = "a o us in ex is on er ford ville ski son berg ington ova escu ani ito mann heim ley rix dor ium".split()
+SYLLABLES = {"en": (ONSET, VOWEL, CODA, ENDS),
+             "de": (ONSET + "sch schw pf z zw gn st sp w".split(), VOWEL + "ä ö ü ie ei au eu".split(),
+                    CODA + "ng nz tz ch rt ld rn ll mm".split(),
+                    "mann meier berg burg dorf stein bach hausen heim ingen stedt ow itz ig er el sen feld thal".split())}
 RARE = """Abernathy Achterberg Adewale Agnieszka Aloysius Anastasopoulos Ashworth Baptiste Bartholomew Bexley Birgitta
 Bjornson Blaszczyk Caoimhe Castellanos Chukwu Cholmondeley Dashiell Delacroix Dubrovnik Eszter Etienne Featherstone
 Fitzwilliam Galadriel Ghislaine Gudrun Haverford Hyacinth Ignatius Ilkley Jaroslav Jokinen Kaczmarek Kilimanjaro Kowalski
@@ -150,13 +154,14 @@ Ypsilanti Zacharias Zimbabwe Zoltan Zygmunt Kubernetes Vulkan Fourier Lagrange D
 POLITE = {"Sie", "Ihnen", "Ihr", "Ihre", "Ihren", "Ihrem", "Ihrer"}      # not names, though written as if
 
 
-def invent(rng):
+def invent(rng, lang="en"):
     """A name or term: rare, or made of syllables and heard nowhere."""
     if rng.random() < 0.15:
         return rng.choice(RARE)
+    onset, vowel, coda, ends = SYLLABLES[lang]
     n = rng.choice([1, 1, 2, 2, 3])
-    s = "".join(rng.choice(ONSET) + rng.choice(VOWEL) + rng.choice(CODA) for _ in range(n)) + rng.choice(ENDS + [""] * 8)
-    return re.sub(r"(.)\1\1+", r"\1\1", s).capitalize() if len(s) > 3 else invent(rng)
+    s = "".join(rng.choice(onset) + rng.choice(vowel) + rng.choice(coda) for _ in range(n)) + rng.choice(ends + [""] * 8)
+    return re.sub(r"(.)\1\1+", r"\1\1", s).capitalize() if len(s) > 3 else invent(rng, lang)
 
 
 def carrier(rng, item):
@@ -171,7 +176,7 @@ def carrier(rng, item):
     if not at:
         return None
     for i in rng.sample(at, min(len(at), rng.choice([1, 1, 1, 2]))):
-        words[i] = words[i].replace(core[i], invent(rng))
+        words[i] = words[i].replace(core[i], invent(rng, item.lang))
     return " ".join(words)
 
 

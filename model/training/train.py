@@ -3,7 +3,7 @@
 
 train.py --data DIR --places DIR --sounds DIR --pictures FILE --ends FILE --tokenizer FILE --synth PROGRAM --espeak-data DIR
          --out DIR --budget-s N
-         [--voices DIR] [--init FOLDER | --resume]
+         [--voices DIR] [--words DIR] [--init FOLDER | --resume]
 OUT/budget (a number of seconds) replaces --budget-s while it runs; while there is OUT/pause, the device is left to others.
 OUT/checkpoint.pt (to go on with) and OUT/master (a model folder) are written every two minutes.
 Several GPUs: one process each, with RANK and WORLD_SIZE set; the first one writes to OUT, the others to OUT/rankN."""
@@ -43,6 +43,7 @@ def options():
     for x in ("data", "places", "sounds", "pictures", "ends", "tokenizer", "synth", "espeak-data", "out"):
         a.add_argument("--" + x, required=True)
     a.add_argument("--voices", help="speech made beforehand, from voices.py")
+    a.add_argument("--words", help="words that the sentences lack, from lexicon.py")
     a.add_argument("--init", help="a model folder to begin with, instead of random weights")
     a.add_argument("--budget-s", type=float, default=1200)
     a.add_argument("--batch", type=int, default=108)
@@ -265,7 +266,7 @@ def main():
     for f in glob.glob(os.path.join(a.out, "pub", "*")) + glob.glob(os.path.join(a.out, "stop")) + glob.glob(os.path.join(a.out, "recorded.*")):
         os.unlink(f)
     jobs = speech.start_makers(a.makers, a.data, a.places, a.out, a.synth, a.espeak_data,
-                               1000 * a.seed + int(time.time()) % 1000 * 100 + 50 * peers.rank, a.shard, a.ends, a.units)
+                               1000 * a.seed + int(time.time()) % 1000 * 100 + 50 * peers.rank, a.shard, a.ends, a.units, a.words)
     c = m3.config(a.size, a.router, **({"vocab_size": 6144} if a.size == "tiny" else {}))
     ctx = multiprocessing.get_context("fork")            # before the device is touched
     fast = dev == "cuda"                                 # where steps take seconds, windows must not wait for long: their sound goes
