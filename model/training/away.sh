@@ -9,8 +9,8 @@
 #   away.sh start ROOT SECONDS [train.py's options]
 #                                    there: trains on all GPUs, in the background, whatever becomes of this shell
 #   away.sh watch ROOT SECONDS OUT   there: waits until it has ended, or so long; tells how it goes; what there is by then, OUT/w.*, by 15 MB:
-#                                    cat OUT/w.* >model.safetensors, a folder with OUT/config.json for export.py --checkpoint, and
-#                                    for --init, should the machine be lost
+#                                    cat OUT/w.* >model.safetensors (whole if sha256sum -c OUT/sum agrees), a folder with OUT/config.json for
+#                                    export.py --checkpoint, and for --init, should the machine be lost
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -108,6 +108,7 @@ watch() {
     cp "$root/train0.log" "$out/"
     [ -e "$root/out/master/config.json" ] || return 0
     split -b 15000000 "$root/out/master/model.safetensors" "$out/w."
+    (cd "$root/out/master" && sha256sum model.safetensors) >"$out/sum"
     cp "$root/out/master/config.json" "$out/"
 }
 
@@ -118,6 +119,6 @@ case $verb:$# in
     keep:*) ;;
     *) verb= ;;
 esac
-[ -n "$verb" ] || { sed -n '3,16s/^# \{0,1\}//p' "$0"; exit 2; }
+[ -n "$verb" ] || { sed -n '3,13s/^# \{0,1\}//p' "$0"; exit 2; }
 shift
 "$verb" "$@"
