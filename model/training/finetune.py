@@ -5,7 +5,7 @@ finetune.py --model DIR --recordings FILE --synth PROGRAM --out DIR [--words FIL
             [--language en|de] [--minutes 20] [--judge 0.2]
 
 FILE of recordings: lines of  sound file TAB what is said in it [TAB language], 0.5 to 20 s each; anything that ffmpeg
-decodes, named from FILE's folder. A part of them is kept back (--judge), and the word error rate on those is told before and
+decodes, named from FILE's folder. Texts all in capitals are learnt in the case that the sentences, the words and the other texts have. A part of them is kept back (--judge), and the word error rate on those is told before and
 after. FILE of words: a name or term a line, spoken by synthetic voices in place of other words. FILE of sentences: a sentence a
 line, as people say them where the model will listen: read by synthetic voices, so that it does not forget how others speak.
 The word ends of the recordings come from align.py's way: no trained model is needed. OUT/q4 is the new model folder."""
@@ -77,6 +77,19 @@ def recordings(path, language):
         else:
             out.append((x, texts.clean(f[1], lang), lang))
     return out
+
+
+def usual_case(rows, known):
+    """[(samples, text, language)] -> the same, texts all in capitals in the case that words have in `known`, {language: [text]}, and in
+    the other texts. As they are, they would be spelled letter by letter, by the voices too."""
+    shouted = lambda text: text.isupper() and len(text.split()) > 1
+    if not any(shouted(text) for _, text, _ in rows):
+        return rows
+    known = {**known, "en": known.get("en", []) + ["- I I'm I'll I've I'd"]}
+    fix = {lang: arena.truecase(known.get(lang, []) + [text for _, text, speech_lang in rows if speech_lang == lang and not shouted(text)])
+           for lang in LANGUAGES}
+    print(f"{sum(shouted(text) for _, text, _ in rows)} texts are all in capitals: learnt in small letters, but for what is written otherwise elsewhere")
+    return [(x, fix[lang](text, False) if shouted(text) else text, lang) for x, text, lang in rows]
 
 
 def word_ends(rows, synth):
@@ -195,20 +208,21 @@ def main():
     torch.manual_seed(a.seed)
     rng, dev = random.Random(a.seed), "cuda" if torch.cuda.is_available() else "cpu"
     rows = recordings(a.recordings, a.language)
+    words = [w for w in (read_lines(a.words) if a.words else []) if w and not w.startswith("#")]
+    sentences = [texts.clean(s, a.language) for s in read_lines(a.sentences) if s] if a.sentences else []
+    rows = usual_case(rows, {a.language: sentences + ["- " + w for w in words]})
     rng.shuffle(rows)
     n = max(1, int(len(rows) * a.judge)) if a.judge else 0
     kept, rows = rows[:n], rows[n:]
     if not rows:
         sys.exit(f"finetune.py: {a.recordings}: nothing to learn from ({n} recordings are kept back)")
-    words = [w for w in (read_lines(a.words) if a.words else []) if w and not w.startswith("#")]
     recorded = word_ends(rows, a.synth)
     print(f"{len(recorded)} recordings, {sum(len(x) for x, *_ in recorded) / features.RATE / 60:.1f} minutes, to learn from; {n} to judge; "
           f"{len(words)} words", flush=True)
     langs, read = sorted({r[2] for r in recorded}), []
     for lang in langs:
         said = [text for _, text, speech_lang, _ in recorded if speech_lang == lang for _ in range(VOICES)]
-        if lang == a.language and a.sentences:
-            said += [texts.clean(s, lang) for s in read_lines(a.sentences) if s]
+        said += sentences if lang == a.language else []
         read.append(read_by_voices(said, words if lang == a.language else [], lang, a.synth, a.espeak_data, a.seed))
     tok = tokens.Tokenizer(os.path.join(a.model, "tokenizer.json"))
     before = judge(weights.load_folder(a.model), tok, kept)
