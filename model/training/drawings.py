@@ -205,7 +205,8 @@ def letters(share, faces):
 
 def write(path, icons, photos, glyphs, widths, rows, plain=()):
     """plain: the styles that come in one colour."""
-    np.savez_compressed(path, icons=icons, plain=np.isin(np.arange(len(icons)), list(plain)), exists=icons[..., 3].any((2, 3)), own=own_colours(icons, rows), photos=squeeze(photos),
+    np.savez_compressed(path, icons=icons, exists=icons[..., 3].any((2, 3)), own=own_colours(icons, rows), photos=squeeze(photos),
+                        plain=np.isin(np.arange(len(icons)), list(plain)),
                         light=photos.mean((1, 2, 3)).astype(np.float32) / 255, glyphs=glyphs, widths=widths,
                         names=np.array([r.name for r in rows]))
     print(path, icons.shape[:2], "icons,", len(photos), "backgrounds,", os.path.getsize(path) >> 10, "KiB")

@@ -5,8 +5,8 @@ finetune.py --model DIR --recordings FILE --synth PROGRAM --out DIR [--words FIL
             [--language en|de] [--minutes 20] [--judge 0.2]
 
 FILE of recordings: lines of  sound file TAB what is said in it [TAB language], 0.5 to 20 s each; anything that ffmpeg
-decodes, named from FILE's folder. Texts all in capitals are learnt in the case that the sentences, the words and the other texts have. A part of them is kept back (--judge), and the word error rate on those is told before and
-after. FILE of words: a name or term a line, spoken by synthetic voices in place of other words. FILE of sentences: a sentence a
+decodes, named from FILE's folder. Texts all in capitals are learnt in the case that the sentences, the words and the other texts have.
+A part of the recordings is kept back (--judge), and the word error rate on those is told before and after. FILE of words: a name or term a line, spoken by synthetic voices in place of other words. FILE of sentences: a sentence a
 line, as people say them where the model will listen: read by synthetic voices, so that it does not forget how others speak.
 The word ends of the recordings come from align.py's way: no trained model is needed. OUT/q4 is the new model folder."""
 import argparse
@@ -88,7 +88,8 @@ def usual_case(rows, known):
     known = {**known, "en": known.get("en", []) + ["- I I'm I'll I've I'd"]}
     fix = {lang: arena.truecase(known.get(lang, []) + [text for _, text, speech_lang in rows if speech_lang == lang and not shouted(text)])
            for lang in LANGUAGES}
-    print(f"{sum(shouted(text) for _, text, _ in rows)} texts are all in capitals: learnt in small letters, but for what is written otherwise elsewhere")
+    print(f"{sum(shouted(text) for _, text, _ in rows)} texts are all in capitals: learnt in small letters, but for what is written "
+          "otherwise elsewhere")
     return [(x, fix[lang](text, False) if shouted(text) else text, lang) for x, text, lang in rows]
 
 

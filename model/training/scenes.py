@@ -41,7 +41,8 @@ AT_TEXT = AT_LIGHT + 10                                  # face, r, g, b, height
 AT_LETTERS = AT_TEXT + 10
 NSPEC = AT_LETTERS + LETTERS * LETTER
 PLAIN_JITTER = [0.0, 1, 1, 0, 9, 9]
-NOTHING, NO_TEXT, NO_LETTER = [0.0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0] + PLAIN_JITTER, [0.0, 1, 1, 1, 20, 0, 0, 1, 0, 0], [-100.0, -100, 1, 0, 1]
+NOTHING = [0.0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0] + PLAIN_JITTER
+NO_TEXT, NO_LETTER = [0.0, 1, 1, 1, 20, 0, 0, 1, 0, 0], [-100.0, -100, 1, 0, 1]
 
 # Photographs are kept as coarse 8x8 cosine coefficients.
 DCT = np.array([[np.sqrt((2 - (u == 0)) / 8) * np.cos((2 * x + 1) * u * np.pi / 16) for x in range(8)] for u in range(8)],
