@@ -6,8 +6,9 @@ finetune.py --model DIR --recordings FILE --synth PROGRAM --out DIR [--words FIL
 
 FILE of recordings: lines of  sound file TAB what is said in it [TAB language], 0.5 to 20 s each; anything that ffmpeg
 decodes, named from FILE's folder. Texts all in capitals are learnt in the case that the sentences, the words and the other texts have.
-A part of the recordings is kept back (--judge), and the word error rate on those is told before and after. FILE of words: a name or term a line, spoken by synthetic voices in place of other words. FILE of sentences: a sentence a
-line, as people say them where the model will listen: read by synthetic voices, so that it does not forget how others speak.
+A part of the recordings is kept back (--judge), and the word error rate on those is told before and after. FILE of words:
+a name or term a line, spoken by synthetic voices in place of other words. FILE of sentences: a sentence a line, as people say
+them where the model will listen: read by synthetic voices, so that it does not forget how others speak.
 The word ends of the recordings come from align.py's way: no trained model is needed. OUT/q4 is the new model folder."""
 import argparse
 import math
