@@ -60,11 +60,13 @@ def iconify(modules, rows):
     load = lambda *path: json.load(open(os.path.join(modules, "@iconify-json", *path), encoding="utf8"))
     chars, ours = [load(x, "chars.json") for x in ("fluent-emoji-flat", "noto")], {r.code: r.name.replace(" ", "-") for r in rows}
 
-    def style(pack, not_these=None):
+    def emoji(code):
+        unicode = unicodedata.name(chr(int(code.split("-")[0], 16)), "").lower().replace(" ", "-")
+        return *(c.get(code.lower()) for c in chars), unicode, ours[code]
+
+    def style(pack, names):
         def look_up(code):
-            unicode = unicodedata.name(chr(int(code.split("-")[0], 16)), "").lower().replace(" ", "-")
-            own = () if not_these and ours[code] in not_these.split() else (ours[code],)
-            for name in own if not_these else (*(c.get(code.lower()) for c in chars), unicode, *own):
+            for name in names(code):
                 name = pack.get("aliases", {}).get(name, {}).get("parent", name)
                 icon = pack["icons"].get(name)
                 if icon:
@@ -73,7 +75,8 @@ def iconify(modules, rows):
                                        f'width="{w}" height="{h}" viewBox="0 0 {w} {h}">{icon["body"]}</svg>').encode())
             raise KeyError(code)
         return look_up
-    return [style(load(x, "icons.json"), NAMED.get(x)) for x in (*ICONIFY, *PLAIN, *NAMED)]
+    own = {x: lambda code, others=others.split(): (ours[code],) if ours[code] not in others else () for x, others in NAMED.items()}
+    return [style(load(x, "icons.json"), own.get(x, emoji)) for x in (*ICONIFY, *PLAIN, *NAMED)]
 
 
 def symbola(share):

@@ -11,6 +11,8 @@ import os
 import re
 import sys
 
+import texts
+
 LISTS = {"en": ("american-english", "A-Za-z"), "de": ("ngerman", "A-Za-zÄÖÜäöüß")}
 LINKS = ("", "s", "es", "n", "en")                       # between the parts of a German compound
 PART, LONG, ENDING = 4, 26, 3                            # letters: of a part at least, of a compound at most, that a word keeps
@@ -73,7 +75,7 @@ class Lexicon:
         """The sentence with up to a third of its words replaced by others; None where there is none to replace."""
         words = text.split(" ")
         core = [re.sub(r"^\W+|\W+$", "", w) for w in words]
-        at = [i for i, w in enumerate(core) if i and len(w) > 4 and w.isalpha() and words[i - 1][-1] not in ".?!:\"" and self.kind(w) in self.alike]
+        at = [i for i, w in enumerate(core) if len(w) > 4 and w.isalpha() and texts.inside(words, i) and self.kind(w) in self.alike]
         if not at:
             return None
         for i in rng.sample(at, rng.randint(1, max(1, min(len(at), len(words) // 3)))):

@@ -55,6 +55,10 @@ def load(path):
                  glyphs.float() / 255)
 
 
+def grey(rgb):
+    return 0.3 * rgb[:, :1] + 0.59 * rgb[:, 1:2] + 0.11 * rgb[:, 2:]
+
+
 def paint(atlas, spec):
     """spec [M, NSPEC] -> [M, H, W, 3] in 0..255. Equal specs give the same picture but for noise."""
     m, dev = spec.shape[0], spec.device
@@ -96,15 +100,13 @@ def paint(atlas, spec):
         a = F.grid_sample(a, torch.stack([u, v], -1), align_corners=False)
         a = torch.where(((u - at(f[:, 4])).abs() < HOLE) & ((v - at(f[:, 5])).abs() < HOLE), 0.0, 1.0)[:, None] * a
         rgb, alpha = a[:, :3], a[:, 3:]
-        grey = 0.3 * rgb[:, :1] + 0.59 * rgb[:, 1:2] + 0.11 * rgb[:, 2:]
         mean = alpha * atlas.level[icon][:, None, None, None]
-        rgb = mean + f[:, 2, None, None, None] * (grey + f[:, 1, None, None, None] * (rgb - grey) - mean)
+        rgb = mean + f[:, 2, None, None, None] * (torch.lerp(grey(rgb), rgb, f[:, 1, None, None, None]) - mean)
         levels = f[:, 3, None, None, None]
         rgb = torch.where(levels > 0, (rgb * levels).round() / levels.clamp_min(1), rgb)
         rgb = torch.minimum(rgb.clamp_min(0), alpha)
         # recoloured by brightness around the icon's own mean, so that the colour is plain and the drawing still seen
-        shade = 0.3 * rgb[:, :1] + 0.59 * rgb[:, 1:2] + 0.11 * rgb[:, 2:]
-        shade = 0.5 * (shade - alpha * atlas.level[icon][:, None, None, None])
+        shade = 0.5 * (grey(rgb) - mean)
         tint = torch.minimum((0.92 * alpha * col(s[:, 8:11]) + shade).clamp_min(0), alpha)
         rgb = torch.lerp(rgb, tint, s[:, 7, None, None, None])
         k = s[:, 6, None, None, None]

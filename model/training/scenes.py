@@ -40,8 +40,8 @@ AT_LIGHT = AT_BACK + 2 * BACK                            # second back's share, 
 AT_TEXT = AT_LIGHT + 10                                  # face, r, g, b, height, alpha, band's top, height, grey, alpha
 AT_LETTERS = AT_TEXT + 10
 NSPEC = AT_LETTERS + LETTERS * LETTER
-PLAIN_JITTER = [0.0, 1, 1, 0, 9, 9]
-NOTHING = [0.0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0] + PLAIN_JITTER
+NO_JITTER = [0.0, 1, 1, 0, 9, 9]
+NOTHING = [0.0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0] + NO_JITTER
 NO_TEXT, NO_LETTER = [0.0, 1, 1, 1, 20, 0, 0, 1, 0, 0], [-100.0, -100, 1, 0, 1]
 
 # Photographs are kept as coarse 8x8 cosine coefficients.
@@ -216,7 +216,7 @@ class Scenes:
         g.style = rng.choice(self.styles[g.cls])
         own = self.n.own[g.style][g.cls]
         free = "t" in flags or "a" in flags
-        g.colour, g.tint, g.jitter = own if free else NONE, NONE, PLAIN_JITTER
+        g.colour, g.tint, g.jitter = own if free else NONE, NONE, NO_JITTER
         if free and (rng.random() < 0.5 or own == UNSURE or (night and own in DIM)) or (not free and self.n.plain[g.style]):
             g.tint = rng.choice(COAT if "a" in flags else range(len(COLOURS)))
             while night and g.tint in DIM:

@@ -82,7 +82,7 @@ def voiced(nrng, jobs, ids, pcm, rows, heard):
     return np.concatenate(out) if out else pcm[:0], kept
 
 
-def maker(data, places, work, synth, espeak_data, seed, count, ends_file, share, words=""):
+def maker(data, places, work, synth, espeak_data, seed, count, ends_file, share, words):
     """Rows of a shard: (item or -1, language, text, first sample, samples, word ends in ms, voice)."""
     items, rng = texts.load(data, places), random.Random(seed)
     pools = {(lang, paired): [i for i, x in enumerate(items) if x.lang == lang and bool(x.to) == paired]
@@ -110,7 +110,7 @@ def maker(data, places, work, synth, espeak_data, seed, count, ends_file, share,
 def start_makers(n, data, places, work, synth, espeak_data, seed, count, ends_file, share, words):
     os.makedirs(os.path.join(work, "made"), exist_ok=True)
     return [subprocess.Popen(["nice", "-n", "5", sys.executable, os.path.abspath(__file__), data, places, work, synth,
-                              espeak_data, str(seed + i), str(count), ends_file, str(share), words or ""]) for i in range(n)]
+                              espeak_data, str(seed + i), str(count), ends_file, str(share), words]) for i in range(n)]
 
 
 def extra_voices(folder, work, jobs=16):

@@ -93,7 +93,7 @@ def main():
     spec = torch.from_numpy(np.array(made.spec(rng, None), np.float32))[None].repeat(3, 1)
     spec[:, scenes.AT_LIGHT + 8] = 0
     spec[:2, scenes.AT_LIGHT + 1:scenes.AT_LIGHT + 7] = 1
-    spec[:2, :scenes.OBJECT] = torch.tensor([0, 40, 50, 32, 1, 0, 1, 1, 0.8, 0.1, 0.1, *scenes.PLAIN_JITTER])
+    spec[:2, :scenes.OBJECT] = torch.tensor([0, 40, 50, 32, 1, 0, 1, 1, 0.8, 0.1, 0.1, *scenes.NO_JITTER])
     spec[1, 1] = 100
     pic = pictures.paint(atlas, spec)
     check(torch.equal(pic, pictures.paint(atlas, spec)) and pic.shape == (3, pictures.H, pictures.W, 3), "painting repeats")

@@ -164,12 +164,17 @@ def invent(rng, lang="en"):
     return re.sub(r"(.)\1\1+", r"\1\1", s).capitalize() if len(s) > 3 else invent(rng, lang)
 
 
+def inside(words, i):
+    """Whether words[i] does not begin a sentence: then it is written as it always is."""
+    return i > 0 and words[i - 1][-1] not in ".?!:\""
+
+
 def carrier(rng, item):
     """The item's sentence with a name or noun, or two, replaced by invented ones; None where there is none to replace."""
     words = item.text.split(" ")
     core = [re.sub(r"^[^\wÄÖÜäöüß]+|('s)?[^\wÄÖÜäöüß]+$|'s$", "", w) for w in words]
     at = [i for i, w in enumerate(core) if w[:1].isupper() and len(w) > 2 and "'" not in w and w not in POLITE
-          and (i and words[i - 1][-1] not in ".?!:\"" or w in ("Tom", "Mary", "Maria"))]
+          and (inside(words, i) or w in ("Tom", "Mary", "Maria"))]
     if not at and item.lang == "en":
         at = [i for i, w in enumerate(core) if len(w) > 4 and w.islower() and i
               and core[i - 1].lower() in ("the", "a", "an", "my", "his", "her", "our", "your", "their", "this", "to", "with")]

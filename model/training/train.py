@@ -43,7 +43,7 @@ def options():
     for x in ("data", "places", "sounds", "pictures", "ends", "tokenizer", "synth", "espeak-data", "out"):
         a.add_argument("--" + x, required=True)
     a.add_argument("--voices", help="speech made beforehand, from voices.py")
-    a.add_argument("--words", help="words that the sentences lack, from lexicon.py")
+    a.add_argument("--words", default="", help="words that the sentences lack, from lexicon.py")
     a.add_argument("--init", help="a model folder to begin with, instead of random weights")
     a.add_argument("--budget-s", type=float, default=1200)
     a.add_argument("--batch", type=int, default=108)
