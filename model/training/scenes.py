@@ -18,6 +18,8 @@ import re
 
 import numpy as np
 
+import texts
+
 PIC_W, PIC_H = 160, 96
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey")
 RGB = ((215, 30, 35), (245, 130, 15), (250, 220, 40), (40, 165, 60), (35, 90, 220), (125, 50, 175), (250, 130, 185),
@@ -222,7 +224,7 @@ class Scenes:
             while night and g.tint in DIM:
                 g.tint = rng.choice([c for c in (COAT if "a" in flags else range(len(COLOURS))) if c not in DIM])
             g.colour = g.tint if free else NONE
-        if not self.held:
+        if not self.held and rng.random() < 0.5:
             g.jitter = self.jitter(rng, g)
         r = rng.random()
         g.count = 1 if r < 0.6 else 2 if r < 0.8 else 3 if r < 0.92 else 4
@@ -344,8 +346,10 @@ class Scenes:
         face = rng.randrange(len(self.n.widths))
         wide = self.n.widths[face]
         words = rng.sample(self.words, rng.choice((1, 1, 2, 2, 3) if s.title else (1, 1, 2)))
+        if not self.held:                                # letters are to be read, not words known by heart
+            words = [w if rng.random() < 0.4 else self.unknown(rng) for w in words]
         length = lambda t: sum(GLYPH_W * 0.3 if ch == " " else wide[GLYPHS.index(ch)] for ch in t)
-        while sum(map(len, words)) > LETTERS:
+        while len(words) > 1 and sum(map(len, words)) > LETTERS:
             words.pop()
         if s.title:
             lines = []
@@ -355,7 +359,7 @@ class Scenes:
                 else:
                     lines.append(w)
         else:
-            while length(" ".join(words)) > 260:
+            while len(words) > 1 and length(" ".join(words)) > 260:
                 words.pop()
             lines = [" ".join(words)]
         most = max(map(length, lines))
@@ -378,6 +382,12 @@ class Scenes:
                 else:
                     x += GLYPH_W * 0.3 * scale
             y += high
+
+    def unknown(self, rng):
+        """A word that nobody knows, or a number."""
+        if rng.random() < 0.1:
+            return str(rng.randint(1, 9999))
+        return "".join(c for c in texts.invent(rng, "en").upper() if c in GLYPHS)[:rng.randint(3, 9)]
 
     # -- what happens
 

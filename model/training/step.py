@@ -15,7 +15,7 @@ import optim
 import pictures
 import weights
 
-SHARE = {"cap": 1.0, "tr": 0.6, "desc": 0.6, "act": 0.15, "ctc": 0.4}
+SHARE = {"cap": 1.0, "tr": 0.6, "desc": 0.9, "act": 0.15, "ctc": 0.4}
 
 
 def losses(net, h, cap, tr, act, weight, masks, desc=None):
@@ -47,7 +47,7 @@ class Trainer:
         self.bf16 = dev == "cuda" or has_bf16()
         # parts of the fed-back tokens that are others (in windows of recordings; in the description lane, which else trusts what
         # it has said more than what it sees), that are PAD
-        self.share, self.wrong, self.wrong_human, self.wrong_seen, self.lost = dict(SHARE), 0.04, 0.12, 0.1, 0.0
+        self.share, self.wrong, self.wrong_human, self.wrong_seen, self.lost = dict(SHARE), 0.04, 0.12, 0.06, 0.0
         self.c = c or m3.config(size, **({"vocab_size": 6144} if size == "tiny" else {}))
         self.net = m3.M3(self.c).to(dev)
         muon, rest, vec = optim.split(self.net)

@@ -12,14 +12,14 @@ import scenes
 ROWS = scenes.rows()
 
 
-def drawings():
-    """White squares for icons, one grey photograph."""
+def drawings(letter=20.0):
+    """White squares for icons, one grey photograph, letters so wide."""
     n = len(ROWS)
     icons = torch.zeros(2 * n, 4, 64, 64, dtype=torch.uint8)
     icons[:, :, 2:62, 2:62] = 255
     names = scenes.Names({"names": np.array([r.name for r in ROWS]), "exists": np.ones((1, n), bool),
                           "own": np.full((1, n), scenes.NONE), "light": np.array([0.5]),
-                          "widths": np.full((1, len(scenes.GLYPHS)), 20.0)})
+                          "widths": np.full((1, len(scenes.GLYPHS)), letter)})
     return pictures.Atlas(names, icons, torch.ones(n), torch.full((1, 3, 144, 240), 128, dtype=torch.uint8),
                           torch.ones(1, 1, scenes.GLYPH_H, len(scenes.GLYPHS) * scenes.GLYPH_W))
 
@@ -78,6 +78,10 @@ def main():
                 way = ("right" if dx > 0 else "left") if abs(dx) > abs(dy) else "down" if dy > 0 else "up"
                 want += [("object", noun), ("motion", noun, way)]
         check(sorted(grammar.facts(text).elements(), key=str) == sorted(want, key=str), f"change: {text} wanted {want}")
+
+    wide = pictures.Scenes(drawings(letter=scenes.GLYPH_W).names)
+    written = [s for s in (wide.scene(rng) for _ in range(3000)) if s.words]
+    check(len(written) > 100 and all(0 < sum(map(len, s.words)) <= scenes.LETTERS for s in written), "letters, however wide")
 
     pictured = 0
     for _ in range(1000):

@@ -16,6 +16,7 @@ import queue
 import random
 import threading
 import time
+import traceback
 
 import torch
 import torch.distributed as dist
@@ -48,7 +49,7 @@ def options():
     a.add_argument("--budget-s", type=float, default=1200)
     a.add_argument("--batch", type=int, default=108)
     a.add_argument("--rich-batch", type=int, default=64)
-    a.add_argument("--rich-every", type=int, default=2)
+    a.add_argument("--rich", type=float, default=0.5, help="share of the steps whose windows have pictures and a prefix")
     a.add_argument("--lr", type=float, default=2e-3, help="of Muon; AdamW takes 0.6 of it")
     a.add_argument("--warm", type=int, default=300, help="steps over which the learning rate rises")
     a.add_argument("--human", type=float, default=0.38)
@@ -88,9 +89,17 @@ def builder(q, a, c, rich, seed):
     while not src.shards:
         time.sleep(0.3)
         src.refresh()
-    k = 0
+    k = failed = 0
     while True:
-        q.put(b.batch(n))
+        try:
+            rows = b.batch(n)
+        except Exception:  # noqa: BLE001  one bad window must not leave its device with the batches of before
+            traceback.print_exc()
+            failed += 1
+            if failed > 20 + k // 100:
+                raise
+            continue
+        q.put(rows)
         k += 1
         if k % 10 == 0:
             src.refresh()
@@ -203,7 +212,7 @@ class Run:
 
     def train(self):
         """The schedule follows the clock: the learning rate falls over the budget, its last part is quantised."""
-        a, every = self.a, self.a.rich_every
+        a = self.a
         empty = {name: torch.zeros_like(s.rows, device="cpu") for name, (s, _) in self.steps.items()}
         for name, (s, _) in self.steps.items():          # compiles, while the makers begin
             s.run(empty[name])
@@ -232,7 +241,7 @@ class Run:
             if a.profile and self.count >= a.profile:
                 self.profile()
                 break
-            s = self.one("rich" if self.count % every == every - 1 else "plain")
+            s = self.one("rich" if int((self.count + 1) * a.rich) > int(self.count * a.rich) else "plain")
             if self.count % (200 if self.t.dev == "cuda" else 1) == 0 or self.count < 8:
                 self.say(s)
         self.elapsed = time.time() - begin
