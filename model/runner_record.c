@@ -14,7 +14,7 @@ enum {
 	MODE_DIRECT = 1,
 	MODE_GROUPED = 2,
 	MODE_SUMMED = 3,
-	BUSY_GROUPS = 80, /* work groups of a matmul */
+	MANY_GROUPS = 132, /* work groups of a matmul that a device has at once; an H100's */
 	FORM_F32 = 1,      /* of what norm.comp makes */
 	FORM_F16 = 2,
 };
@@ -107,7 +107,7 @@ static bool in_halves(const struct lvx_runner *r, const struct lvx_matrix *m, ui
 	return m->halves && is_many(r, m, n);
 }
 
-/* The kernel for n positions of a matrix: the widest that still keeps the device busy. */
+/* The kernel for n positions of a matrix. */
 static uint32_t pick_tile(const struct lvx_runner *r, const struct lvx_matrix *m, uint32_t n)
 {
 	if (r->vk->is_cpu)
@@ -117,17 +117,17 @@ static uint32_t pick_tile(const struct lvx_runner *r, const struct lvx_matrix *m
 		tile++;
 	if (!is_many(r, m, n))
 		return tile;
-	/* The widest that still keeps the device busy, else the one with the most work groups; the first that
-	 * there is in any case. */
-	uint32_t most = 0;
+	/* The one with the least to read, both sides, one after the other; the first that there is in any case. */
+	uint64_t least = UINT64_MAX;
 	for (uint32_t t = few + 1; t < LVX_TILES; t++) {
 		uint32_t np = lvx_tiles[t].positions, groups = groups_x(r, m, t) * ((n + np - 1) / np);
 		bool wider = np / 2 < n || tile == few;
 		if (!lvx_has_tile(r->vk, m->format, t))
 			continue;
-		if (groups >= BUSY_GROUPS ? wider : groups > most) {
+		uint64_t reads = (uint64_t)((groups + MANY_GROUPS - 1) / MANY_GROUPS) * (np + lvx_tiles[t].rows);
+		if (wider && reads <= least) {
 			tile = t;
-			most = groups < BUSY_GROUPS ? groups : BUSY_GROUPS;
+			least = reads;
 		}
 	}
 	return tile;
