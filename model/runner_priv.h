@@ -17,7 +17,7 @@ enum { LVX_ROWS_MAX = 16384, LVX_SHAPES = 64, LVX_MARKS_MAX = 2048 };
 
 /* The kernels of a product by how many positions one takes: linear.comp or matvec.comp up to
  * LVX_TILE_FEW, matmul.comp beyond. */
-enum { LVX_TILE_FEW = 2, LVX_TILES = 10, LVX_CPU_GROUP = 8 /* invocations: a SIMD register of floats */ };
+enum { LVX_TILE_FEW = 2, LVX_TILES = 12, LVX_CPU_GROUP = 8 /* invocations: a SIMD register of floats */ };
 /* Work groups of matvec.comp: 128, 256 or 512 invocations. */
 enum { LVX_WIDTHS = 3 };
 
@@ -225,7 +225,7 @@ struct lvx_runner {
 /* What a work group of a product takes on a GPU; beyond LVX_TILE_FEW also how: matmul.comp's constants. */
 struct lvx_tile {
 	uint32_t positions, rows;
-	uint32_t step, parts_m, parts_n, parts_k, buffers;
+	uint32_t step, parts_m, parts_n, parts_k, buffers, depth;
 };
 extern const struct lvx_tile lvx_tiles[LVX_TILES];
 /* Rows of an invocation on a CPU, in a work group of 8: as many as its registers hold. */

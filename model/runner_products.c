@@ -10,27 +10,32 @@
 /* Invocations of a work group of matvec.comp, at least; of all of them, so that a GPU is busy;
  * units of one. */
 enum { MATVEC_GROUP = 128, MATVEC_FILLS = 1 << 17, MATVEC_UNITS = 4 };
+enum { SHARED_OTHER = 256 };
 
 /* In the order of their positions, then of their rows. */
 const struct lvx_tile lvx_tiles[LVX_TILES] = {
-	{1, 16, 0, 0, 0, 0, 0},
-	{4, 16, 0, 0, 0, 0, 0},
-	{8, 16, 0, 0, 0, 0, 0},
-	{32, 16, 128, 1, 1, 8, 1},
-	{64, 16, 128, 1, 1, 8, 1},
-	{64, 16, 256, 1, 1, 4, 1},
-	{64, 32, 128, 2, 1, 4, 1},
-	{64, 64, 96, 2, 2, 2, 1},
-	{64, 128, 64, 4, 2, 1, 1},
-	{128, 128, 32, 4, 2, 1, 1},
+	{1, 16, 0, 0, 0, 0, 0, 0},
+	{4, 16, 0, 0, 0, 0, 0, 0},
+	{8, 16, 0, 0, 0, 0, 0, 0},
+	{32, 16, 128, 1, 1, 8, 1, 2},
+	{64, 16, 128, 1, 1, 8, 1, 2}, /* in 32 KiB */
+	{64, 16, 256, 1, 2, 8, 1, 2},
+	{64, 32, 128, 2, 2, 2, 1, 2},
+	{64, 48, 64, 1, 2, 4, 2, 4},
+	{64, 64, 64, 2, 2, 2, 2, 2},
+	{64, 96, 64, 2, 2, 2, 2, 2},
+	{64, 128, 64, 4, 2, 1, 1, 2},
+	{128, 128, 32, 4, 2, 1, 1, 2},
 };
 
 bool lvx_many_fits(const struct lvx_vk *vk, const struct lvx_tile *t)
 {
-	/* as matmul.comp has it: both sides, each part's fragments of 16 positions, the positions */
-	uint32_t fragments = t->rows / 16 * t->parts_n * t->parts_k;
-	return (t->rows + t->positions) * (t->step / 8 + 1) * 16 * t->buffers + fragments * 1024 +
-		       t->positions * 8 <= vk->limits.maxComputeSharedMemorySize;
+	/* as matmul.comp has it: both sides or each part's fragments of 16 positions, the positions,
+	 * common.glsl's */
+	uint32_t sides = (t->rows + t->positions) * (t->step / 8 + 1) * 16 * t->buffers;
+	uint32_t sums = t->rows / 16 * t->parts_n * t->parts_k * 1024;
+	return (sides > sums ? sides : sums) + t->positions * 8 + SHARED_OTHER <=
+	       vk->limits.maxComputeSharedMemorySize;
 }
 
 bool lvx_has_tile(const struct lvx_vk *vk, enum lvx_format f, uint32_t tile)
@@ -53,9 +58,9 @@ enum lvx_status lvx_many_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_f
 	const struct lvx_tile *t, bool halves, struct lvx_error *err)
 {
 	uint32_t spec[] = {32 * t->parts_m * t->parts_n * t->parts_k, f, t->positions, t->step, true,
-		t->rows, t->parts_m, t->parts_n, t->parts_k, t->buffers, halves};
+		t->rows, t->parts_m, t->parts_n, t->parts_k, t->buffers, halves, t->depth};
 	return lvx_vk_pipeline(vk, out, vk->coop ? matmul_cm_spv : matmul_spv,
-		vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), spec, 11, "matmul", err);
+		vk->coop ? sizeof(matmul_cm_spv) : sizeof(matmul_spv), spec, 12, "matmul", err);
 }
 
 enum lvx_status lvx_product_pipeline(struct lvx_vk *vk, VkPipeline *out, enum lvx_format f,

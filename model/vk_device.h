@@ -15,7 +15,7 @@ enum {
 	LVX_VK_TEXELS = 3,    /* texel buffers, behind those */
 	LVX_VK_PUSH_BYTES = 96,
 	LVX_VK_GROUP = 32, /* invocations of a work group */
-	LVX_VK_SPEC_MAX = 11,
+	LVX_VK_SPEC_MAX = 12,
 };
 
 enum lvx_vk_memory {

@@ -35,14 +35,15 @@ static const char usage[] =
 	"  --profile         time of each operation at batch 1 and with all rows\n"
 	"  --trace FILE      the same as a Chrome/Perfetto trace\n"
 	"  --peer CMD        time CMD on --pcm's sound ($LVX_PCM) in alternation\n"
-	"  --products        time the shape's products of many positions, for each form of a work group, and end\n"
+	"  --products[=N]    time the shape's products of many positions (N, in f16), for each form of a work group,\n"
+	"                    and end\n"
 	"  --write DIR       write the shape as a model folder and end\n";
 
 struct options {
 	const char *shape, *model, *lanes, *pcm, *trace, *peer, *write;
 	char *devices[DEVICES_MAX];
 	int n_devices;
-	uint32_t rows, streams, seconds, keep, split;
+	uint32_t rows, streams, seconds, keep, split, positions;
 	bool pictures, mel, no_ceilings, no_held, no_batches, exact, plain, gpu_kernels, profile, products;
 };
 
@@ -388,7 +389,7 @@ static enum lvx_status products(
 		{"up", s->matrices, 2 * s->dense, s->hidden, true},
 		{"down", s->matrices, s->hidden, s->dense, false}};
 	return lvx_products(list, sizeof(list) / sizeof(list[0]),
-		o->n_devices ? o->devices[0] : getenv("LVX_DEVICE"), o->gpu_kernels, o->plain, err);
+		o->n_devices ? o->devices[0] : getenv("LVX_DEVICE"), o->positions, o->gpu_kernels, o->plain, err);
 }
 
 static int run(const struct options *o)
@@ -456,10 +457,10 @@ fail:
 int main(int argc, char **argv)
 {
 	enum { SHAPE = 256, MODEL, DEVICE, ROWS, STREAMS, SECONDS, LANES, PCM, TRACE, PEER, WRITE,
-		KEEP, SPLIT };
+		KEEP, SPLIT, PRODUCTS };
 	struct options o = {.rows = 16, .seconds = 60};
 	setvbuf(stdout, NULL, _IOLBF, 0); /* what a time-out cuts off is kept up to there */
-	int flags[10] = {0}, c;
+	int flags[9] = {0}, c;
 	const struct option list[] = {{"shape", 1, NULL, SHAPE}, {"model", 1, NULL, MODEL},
 		{"device", 1, NULL, DEVICE}, {"rows", 1, NULL, ROWS}, {"streams", 1, NULL, STREAMS},
 		{"seconds", 1, NULL, SECONDS}, {"lanes", 1, NULL, LANES}, {"pcm", 1, NULL, PCM},
@@ -469,7 +470,7 @@ int main(int argc, char **argv)
 		{"no-ceilings", 0, &flags[2], 1}, {"no-held", 0, &flags[3], 1},
 		{"no-batches", 0, &flags[4], 1}, {"exact", 0, &flags[5], 1},
 		{"plain", 0, &flags[6], 1}, {"gpu-kernels", 0, &flags[7], 1},
-		{"profile", 0, &flags[8], 1}, {"products", 0, &flags[9], 1}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"profile", 0, &flags[8], 1}, {"products", 2, NULL, PRODUCTS}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	while ((c = getopt_long(argc, argv, "h", list, NULL)) >= 0) {
 		char *save = NULL;
 		switch (c) {
@@ -504,6 +505,10 @@ int main(int argc, char **argv)
 		case SPLIT:
 			o.split = (uint32_t)strtoul(optarg, NULL, 10);
 			break;
+		case PRODUCTS:
+			o.products = true;
+			o.positions = optarg ? (uint32_t)strtoul(optarg, NULL, 10) : 0;
+			break;
 		case PCM:
 			o.pcm = optarg;
 			break;
@@ -523,7 +528,7 @@ int main(int argc, char **argv)
 	}
 	o.pictures = flags[0], o.mel = flags[1], o.no_ceilings = flags[2], o.no_held = flags[3];
 	o.no_batches = flags[4], o.exact = flags[5], o.plain = flags[6], o.gpu_kernels = flags[7];
-	o.profile = flags[8], o.products = flags[9];
+	o.profile = flags[8];
 	if (!o.shape == !o.model || ((o.write || o.products) && !o.shape) || o.rows == 0 || o.streams > o.rows ||
 		(o.peer && !o.pcm) || optind != argc) {
 		fputs(usage, stderr);

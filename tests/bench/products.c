@@ -17,22 +17,47 @@ enum { WEIGHTS_MIN = 256 << 20, TIMES = 64 };
 static const uint32_t bits[LVX_FMTS] = {32, 16, 8, 4}; /* of a weight */
 
 static const struct lvx_tile more_tiles[] = {
-	{32, 32, 128, 2, 1, 4, 1},
-	{64, 16, 128, 1, 1, 4, 2},
-	{64, 16, 128, 1, 2, 4, 1},
-	{64, 32, 64, 2, 1, 2, 2},
-	{64, 32, 128, 2, 1, 2, 1},
-	{64, 32, 128, 2, 2, 2, 1},
-	{64, 64, 32, 2, 2, 1, 1},
-	{64, 64, 32, 2, 2, 1, 2},
-	{64, 64, 64, 2, 2, 1, 1},
-	{64, 64, 64, 2, 2, 1, 2},
-	{64, 64, 64, 2, 1, 4, 1},
-	{64, 64, 64, 2, 2, 2, 1},
-	{64, 64, 128, 2, 2, 1, 1},
-	{64, 128, 64, 2, 2, 1, 1},
-	{64, 64, 128, 2, 1, 2, 1},
-	{64, 64, 128, 4, 1, 2, 1},
+	{32, 16, 128, 1, 1, 8, 1, 1},
+	{32, 16, 128, 1, 1, 8, 1, 4},
+	{32, 48, 128, 3, 1, 4, 1, 2},
+	{32, 96, 64, 3, 1, 2, 2, 4},
+	{64, 16, 128, 1, 1, 8, 1, 1},
+	{64, 16, 128, 1, 2, 4, 1, 4},
+	{64, 16, 128, 1, 2, 4, 2, 4},
+	{64, 16, 128, 1, 2, 8, 2, 4},
+	{64, 16, 256, 1, 1, 4, 1, 1},
+	{64, 16, 256, 1, 1, 8, 1, 2},
+	{64, 16, 256, 1, 1, 16, 1, 2},
+	{64, 16, 256, 1, 4, 4, 1, 2},
+	{64, 32, 64, 2, 1, 2, 2, 4},
+	{64, 32, 128, 2, 1, 4, 1, 1},
+	{64, 32, 128, 1, 2, 4, 1, 4},
+	{64, 32, 128, 2, 2, 4, 1, 3},
+	{64, 48, 64, 3, 1, 4, 2, 4},
+	{64, 48, 64, 3, 2, 2, 2, 4},
+	{64, 48, 128, 1, 2, 4, 1, 2},
+	{64, 48, 128, 3, 2, 2, 1, 2},
+	{64, 48, 128, 3, 1, 4, 1, 2},
+	{64, 48, 128, 3, 1, 4, 1, 4},
+	{64, 64, 64, 2, 2, 2, 1, 2},
+	{64, 64, 64, 2, 2, 2, 2, 1},
+	{64, 64, 64, 2, 2, 2, 2, 4},
+	{64, 64, 96, 2, 2, 2, 1, 1},
+	{64, 64, 128, 2, 2, 2, 1, 2},
+	{64, 64, 128, 4, 1, 4, 1, 2},
+	{64, 96, 64, 2, 2, 2, 1, 2},
+	{64, 96, 64, 2, 2, 2, 2, 1},
+	{64, 96, 64, 2, 2, 2, 2, 4},
+	{64, 96, 64, 3, 2, 2, 2, 2},
+	{64, 96, 64, 3, 2, 2, 2, 4},
+	{64, 96, 64, 6, 1, 2, 2, 2},
+	{64, 96, 128, 3, 2, 2, 1, 2},
+	{64, 128, 64, 4, 2, 1, 1, 1},
+	{64, 128, 64, 4, 2, 1, 1, 4},
+	{64, 128, 64, 4, 2, 2, 1, 2},
+	{128, 128, 32, 4, 2, 1, 1, 1},
+	{128, 128, 32, 4, 2, 1, 2, 2},
+	{128, 128, 64, 4, 2, 1, 1, 2},
 };
 
 const struct lvx_tile *lvx_product_tile(uint32_t i, bool *ours)
@@ -51,9 +76,6 @@ struct lvx_product_bed {
 	uint32_t n, copies;
 	size_t w_bytes, s_bytes; /* of one matrix */
 	struct lvx_vk_buffer b[BUFFERS];
-	VkPipeline pipeline; /* the last one, and what it is for */
-	const struct lvx_tile *tile;
-	bool x_halves;
 	uint8_t *weights; /* as runner_pack.c packs them */
 	uint16_t *scales;
 	uint16_t *x;
@@ -149,7 +171,6 @@ void lvx_product_bed_destroy(struct lvx_product_bed *b)
 {
 	if (!b)
 		return;
-	vkDestroyPipeline(b->vk->device, b->pipeline, NULL);
 	for (int i = 0; i < BUFFERS; i++)
 		lvx_vk_buffer_destroy(b->vk, &b->b[i]);
 	free(b->weights);
@@ -226,18 +247,6 @@ enum lvx_status lvx_product_bed_create(struct lvx_product_bed **out, struct lvx_
 	return st;
 }
 
-static enum lvx_status make_pipeline(
-	struct lvx_product_bed *b, const struct lvx_product_try *t, struct lvx_error *err)
-{
-	if (b->pipeline && b->tile == t->tile && b->x_halves == t->x_halves)
-		return LVX_OK;
-	vkDestroyPipeline(b->vk->device, b->pipeline, NULL);
-	b->pipeline = VK_NULL_HANDLE;
-	b->tile = t->tile;
-	b->x_halves = t->x_halves;
-	return lvx_many_pipeline(b->vk, &b->pipeline, b->format, t->tile, t->x_halves, err);
-}
-
 enum lvx_status lvx_product_run(struct lvx_product_bed *b, const struct lvx_product_try *t,
 	struct lvx_product_result *out, struct lvx_error *err)
 {
@@ -258,6 +267,7 @@ enum lvx_status lvx_product_run(struct lvx_product_bed *b, const struct lvx_prod
 			.alpha = alpha,
 			.limit = limit};
 	struct lvx_job j = {.vk = b->vk,
+		.pipeline = t->pipeline,
 		.push = push,
 		.push_bytes = sizeof(push[0]),
 		.n_pushes = b->copies,
@@ -267,16 +277,13 @@ enum lvx_status lvx_product_run(struct lvx_product_bed *b, const struct lvx_prod
 		.once = t->once};
 	memset(b->y, 0xff, b->y_bytes);
 	*out = (struct lvx_product_result){0};
-	enum lvx_status st = make_pipeline(b, t, err);
 	const struct lvx_vk_piece y = {&b->b[Y], 0, b->y_bytes, b->y};
-	if (st == LVX_OK)
-		st = lvx_vk_write(b->vk, &y, 1, err);
-	j.pipeline = b->pipeline;
+	enum lvx_status st = lvx_vk_write(b->vk, &y, 1, err);
 	if (st == LVX_OK && lvx_job_bind(&j, b->b, BUFFERS))
 		out->seconds = lvx_job_time(&j);
 	if (st == LVX_OK && out->seconds <= 0.0)
 		st = lvx_fail(err, LVX_EDEVICE, "the product could not be timed");
-	j.pipeline = VK_NULL_HANDLE; /* the bed's */
+	j.pipeline = VK_NULL_HANDLE; /* the caller's */
 	lvx_job_finish(&j);
 	if (st == LVX_OK)
 		st = lvx_vk_read(b->vk, &y, 1, err);
@@ -291,19 +298,25 @@ enum lvx_status lvx_product_run(struct lvx_product_bed *b, const struct lvx_prod
 /* ---- times ---- */
 
 static enum lvx_status show_tile(struct lvx_product_bed *b, const struct lvx_tile *tile, bool ours,
-	uint32_t n, uint32_t times, struct lvx_error *err)
+	uint32_t n, bool both, uint32_t times, struct lvx_error *err)
 {
 	const struct lvx_product *p = &b->product;
 	/* one whose work groups are mostly empty */
 	if (!lvx_many_fits(b->vk, tile) || tile->positions > 4 * n)
 		return LVX_OK;
-	printf("%-5s %5u  %3u x %3u, step %3u, parts %u %u %u, buffers %u %s", p->name, n,
+	printf("%-5s %5u  %3u x %3u, step %3u, parts %2u %u %2u, buffers %u, depth %u %s", p->name, n,
 		tile->rows, tile->positions, tile->step, tile->parts_m, tile->parts_n,
-		tile->parts_k, tile->buffers, ours ? " " : "+");
-	for (int halves = 0; halves < 2; halves++) {
+		tile->parts_k, tile->buffers, tile->depth, ours ? " " : "+");
+	for (int halves = !both; halves < 2; halves++) {
 		struct lvx_product_result result;
-		const struct lvx_product_try try = {tile, n, halves, halves && p->gated, times, false};
-		enum lvx_status st = lvx_product_run(b, &try, &result, err);
+		VkPipeline pipeline = VK_NULL_HANDLE;
+		enum lvx_status st =
+			lvx_many_pipeline(b->vk, &pipeline, b->format, tile, halves, err);
+		const struct lvx_product_try try = {
+			tile, pipeline, n, halves && p->gated, times, false};
+		if (st == LVX_OK)
+			st = lvx_product_run(b, &try, &result, err);
+		vkDestroyPipeline(b->vk->device, pipeline, NULL);
 		if (st != LVX_OK) {
 			printf("\n");
 			return st;
@@ -319,10 +332,11 @@ static enum lvx_status show_tile(struct lvx_product_bed *b, const struct lvx_til
 }
 
 static enum lvx_status show_matrix(
-	struct lvx_vk *vk, const struct lvx_product *p, bool cpu, struct lvx_error *err)
+	struct lvx_vk *vk, const struct lvx_product *p, uint32_t only, bool cpu, struct lvx_error *err)
 {
-	static const uint32_t positions[] = {16, 32, 64, 128, 256, 512, 1024};
-	const uint32_t n_positions = cpu ? 1 : sizeof(positions) / sizeof(positions[0]);
+	static const uint32_t all[] = {16, 32, 64, 128, 256, 512, 1024};
+	const uint32_t *positions = only ? &only : all;
+	const uint32_t n_positions = cpu || only ? 1 : sizeof(all) / sizeof(all[0]);
 	struct lvx_product_bed *b;
 	size_t bytes = (size_t)p->rows * p->cols / 2;
 	size_t copies = cpu ? 1 : WEIGHTS_MIN / bytes + 1;
@@ -334,14 +348,14 @@ static enum lvx_status show_matrix(
 		const struct lvx_tile *tile;
 		bool ours;
 		for (uint32_t t = 0; st == LVX_OK && (tile = lvx_product_tile(t, &ours)); t++)
-			st = show_tile(b, tile, ours, positions[i], cpu ? 1 : TIMES, err);
+			st = show_tile(b, tile, ours, positions[i], !only, cpu ? 1 : TIMES, err);
 	}
 	lvx_product_bed_destroy(b);
 	return st;
 }
 
 enum lvx_status lvx_products(const struct lvx_product *list, uint32_t n, const char *device,
-	bool gpu_kernels, bool plain, struct lvx_error *err)
+	uint32_t positions, bool gpu_kernels, bool plain, struct lvx_error *err)
 {
 	struct lvx_vk_instance *instance;
 	struct lvx_vk *vk = NULL;
@@ -359,7 +373,7 @@ enum lvx_status lvx_products(const struct lvx_product *list, uint32_t n, const c
 		       "table)\n",
 			vk->info.name);
 		for (uint32_t i = 0; i < n && st == LVX_OK; i++)
-			st = show_matrix(vk, &list[i], cpu, err);
+			st = show_matrix(vk, &list[i], positions, cpu, err);
 	}
 	lvx_vk_destroy(vk);
 	lvx_vk_instance_destroy(instance);

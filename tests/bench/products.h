@@ -28,8 +28,9 @@ void lvx_product_bed_destroy(struct lvx_product_bed *bed); /* NULL is fine */
 
 struct lvx_product_try {
 	const struct lvx_tile *tile; /* of matmul.comp */
+	VkPipeline pipeline;         /* lvx_many_pipeline's, which decides on the form of the positions */
 	uint32_t n;                  /* positions */
-	bool x_halves, y_halves;     /* which are in f16; y only of a gated product */
+	bool y_halves;               /* the result is f16; only of a gated product */
 	uint32_t times;
 	bool once; /* only for its result */
 };
@@ -43,8 +44,8 @@ struct lvx_product_result {
 enum lvx_status lvx_product_run(struct lvx_product_bed *bed, const struct lvx_product_try *try,
 	struct lvx_product_result *out, struct lvx_error *err);
 
-/* Prints times. gpu_kernels: also on a CPU; plain: without cooperative matrices. */
+/* Prints times. positions: only with so many, in f16; 0: with several, in both forms. gpu_kernels: also on a CPU; plain: without cooperative matrices. */
 enum lvx_status lvx_products(const struct lvx_product *list, uint32_t n, const char *device,
-	bool gpu_kernels, bool plain, struct lvx_error *err);
+	uint32_t positions, bool gpu_kernels, bool plain, struct lvx_error *err);
 
 #endif
