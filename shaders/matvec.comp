@@ -71,18 +71,19 @@ void main()
 				[[unroll]] for (uint r = 0; r < 2; r++) {
 					uint u = min(u0 + a * PARTS, n - 1);
 					unit[a][r] = w[wi[r] + u * 8];
-					scale[a][r] = factor * scale_at(si[r] + u / UNITS * 8);
+					float there = u0 + a * PARTS < n ? factor : 0.0;
+					scale[a][r] = there * scale_at(si[r] + u / UNITS * 8);
 				}
+			/* Behind a row its last unit counts for nothing: a branch between these loads would keep
+			 * NVIDIA's driver from having more than one on its way. */
 			[[unroll]] for (uint a = 0; a < AHEAD; a++) {
-				uint u = u0 + a * PARTS;
-				if (u >= n)
-					break;
+				uint u = min(u0 + a * PARTS, n - 1);
 				[[unroll]] for (uint p = 0; p < NP; p++) {
 					float sum[2] = float[2](0.0, 0.0);
 					[[unroll]] for (uint q = 0; q < QUADS; q++) {
 						vec4 v = x[xi[p] + u * QUADS + q];
 						if (NORM) {
-							square[p] += dot(v, v);
+							square[p] += u0 + a * PARTS < n ? dot(v, v) : 0.0;
 							v *= norm[u * QUADS + q];
 						}
 						[[unroll]] for (uint r = 0; r < 2; r++)
