@@ -9,7 +9,8 @@
 #       starting things after SECONDS (500), and each part has a time of its own, most important
 #       ones first. Two calls give the table of docs/PERFORMANCE.md:
 #       "streams": ratios held two whole torch; "rest": lite kernels parity loss validation profile
-#       Further: 1b nano (the most streams, looked for) m3 plain products
+#       Further: 1b nano (the most streams, looked for) m3 plain products; compare: 1b beside another build's
+#       bench, FOLDER/bin/lumivox-bench-before, shapes of work groups for 64 positions, weights read ahead
 set -u
 
 pack() {
@@ -136,6 +137,27 @@ run() {
 			;;
 		# the shapes of a work group, by which runner_products.c's table is chosen
 		products) part products 120 "$bench" --shape 1b --products ;;
+		compare)
+			tick="--shape 1b --rows 64 --no-held $speech"
+			before=$folder/bin/lumivox-bench-before
+			part "before" 25 "$before" $tick
+			part "after" 30 "$bench" $tick
+			(
+				report=$out/products.txt
+				part "products against C" 45 "$folder/bin/test_products"
+			) &
+			part "products" 45 "$bench" --shape 1b --products=64
+			wait
+			cat "$out/products.txt" >>"$report"
+			part "ahead 16" 10 "$bench" $tick --no-ceilings --ahead 16
+			part "profile" 10 "$bench" $tick --no-ceilings --no-batches --profile
+			part "profile ahead 16" 10 "$bench" $tick --no-ceilings --no-batches --profile --ahead 16
+			part "profile before" 10 "$before" $tick --no-ceilings --no-batches --profile
+			for i in 8 32 0; do
+				part "ahead $i" 10 "$bench" $tick --no-ceilings --ahead $i
+			done
+			part "before again" 10 "$before" $tick --no-ceilings
+			;;
 		m3) part m3 60 "$bench" --shape m3 --rows 4 $speech --profile --no-held --no-ceilings ;;
 		plain)
 			part "nano plain" 20 "$bench" $model --rows 1024 --plain --no-held --no-ceilings $speech
@@ -164,5 +186,5 @@ print("torch: bf16 8192^3 %.0f TFLOP/s, copy %.0f GB/s" % (2 * 8192**3 / best(la
 case ${1:-} in
 pack) shift && pack "$@" ;;
 run) shift && run "$@" ;;
-*) sed -n '2,14p' "$0" && exit 2 ;;
+*) sed -n '2,15p' "$0" && exit 2 ;;
 esac
