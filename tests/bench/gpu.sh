@@ -10,7 +10,7 @@
 #       ones first. Two calls give the table of docs/PERFORMANCE.md:
 #       "streams": ratios held two whole torch; "rest": lite kernels parity loss validation profile
 #       Further: 1b nano (the most streams, looked for) m3 plain products; compare: 1b beside another build's
-#       bench, FOLDER/bin/lumivox-bench-before, shapes of work groups for 64 positions, weights read ahead
+#       bench, FOLDER/bin/lumivox-bench-before, shapes of work groups for 64 positions
 set -u
 
 pack() {
@@ -142,21 +142,14 @@ run() {
 			before=$folder/bin/lumivox-bench-before
 			part "before" 25 "$before" $tick
 			part "after" 30 "$bench" $tick
-			(
-				report=$out/products.txt
-				part "products against C" 45 "$folder/bin/test_products"
-			) &
-			part "products" 45 "$bench" --shape 1b --products=64
-			wait
-			cat "$out/products.txt" >>"$report"
-			part "ahead 16" 10 "$bench" $tick --no-ceilings --ahead 16
 			part "profile" 10 "$bench" $tick --no-ceilings --no-batches --profile
-			part "profile ahead 16" 10 "$bench" $tick --no-ceilings --no-batches --profile --ahead 16
 			part "profile before" 10 "$before" $tick --no-ceilings --no-batches --profile
-			for i in 8 32 0; do
-				part "ahead $i" 10 "$bench" $tick --no-ceilings --ahead $i
+			for i in 1 2 3 4; do # in turns: medians of five
+				part "before again" 10 "$before" $tick --no-ceilings
+				part "after again" 10 "$bench" $tick --no-ceilings
 			done
-			part "before again" 10 "$before" $tick --no-ceilings
+			part "products" 30 "$bench" --shape 1b --products=64
+			part "products against C" 100 "$folder/bin/test_products"
 			;;
 		m3) part m3 60 "$bench" --shape m3 --rows 4 $speech --profile --no-held --no-ceilings ;;
 		plain)
