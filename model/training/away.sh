@@ -8,7 +8,8 @@
 #   away.sh unpack FOLDER PART ROOT  there, for PART a and b, at any time
 #   away.sh start ROOT SECONDS [train.py's options]
 #                                    there: trains on all GPUs, in the background, whatever becomes of this shell
-#   away.sh watch ROOT SECONDS OUT   there: waits until it has ended, or so long; tells how it goes; what there is by then, OUT/w.*, by 15 MB:
+#   away.sh watch ROOT SECONDS OUT [master|mean]
+#                                    there: waits until it has ended, or so long; tells how it goes; what there is by then, OUT/w.*, by 15 MB:
 #                                    cat OUT/w.* >model.safetensors (whole if sha256sum -c OUT/sum agrees), a folder with OUT/config.json for
 #                                    export.py --checkpoint, and for --init, should the machine be lost
 set -eu
@@ -101,24 +102,24 @@ keep() {
 }
 
 watch() {
-    root=$1 until=$(($(date +%s) + $2)) out=$3
+    root=$1 until=$(($(date +%s) + $2)) out=$3 from=$1/out/${4:-master}
     while [ "$(date +%s)" -lt "$until" ] && [ ! -e "$root/out/weights.done" ]; do sleep 2; done
     mkdir -p "$out"
     tail -n 5 "$root"/train*.log "$root/keep.log"
     cp "$root/train0.log" "$out/"
-    [ -e "$root/out/master/config.json" ] || return 0
-    split -b 15000000 "$root/out/master/model.safetensors" "$out/w."
-    (cd "$root/out/master" && sha256sum model.safetensors) >"$out/sum"
-    cp "$root/out/master/config.json" "$out/"
+    [ -e "$from/config.json" ] || return 0
+    split -b 15000000 "$from/model.safetensors" "$out/w."
+    (cd "$from" && sha256sum model.safetensors) >"$out/sum"
+    cp "$from/config.json" "$out/"
 }
 
 verb=${1:-}
 case $verb:$# in
-    pack:4 | unpack:4 | watch:4) ;;
+    pack:4 | unpack:4 | watch:[45]) ;;
     start:*) [ $# -ge 3 ] || verb= ;;
     keep:*) ;;
     *) verb= ;;
 esac
-[ -n "$verb" ] || { sed -n '3,13s/^# \{0,1\}//p' "$0"; exit 2; }
+[ -n "$verb" ] || { sed -n '3,14s/^# \{0,1\}//p' "$0"; exit 2; }
 shift
 "$verb" "$@"

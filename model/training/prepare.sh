@@ -92,7 +92,8 @@ make synth "$here/build.sh" "$made/tmp/synth"
 one="env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
 trap 'trap - INT; kill 0' INT        # a shell's background jobs do not get it
 (
-    make ends.tsv $one python3 "$here/align.py" "$data" "$made/synth" "$made/tmp/ends.tsv" --jobs "$jobs"
+    make warped.tsv $one python3 "$here/align.py" "$data" "$made/synth" "$made/tmp/warped.tsv" --jobs "$jobs"
+    make ends.tsv $one python3 "$here/refine.py" "$data" "$made/synth" "$made/warped.tsv" "$made/tmp/ends.tsv" --jobs "$jobs"
 ) &
 ends=$!
 (

@@ -42,6 +42,7 @@ AT_LIGHT = AT_BACK + 2 * BACK                            # second back's share, 
 AT_TEXT = AT_LIGHT + 10                                  # face, r, g, b, height, alpha, band's top, height, grey, alpha
 AT_LETTERS = AT_TEXT + 10
 NSPEC = AT_LETTERS + LETTERS * LETTER
+GRID, PHOTO = 0.4, 0.65      # shares of the scenes to learn from: things in columns; before photographs. Others are harder to tell
 NO_JITTER = [0.0, 1, 1, 0, 9, 9]
 NOTHING = [0.0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0] + NO_JITTER
 NO_TEXT, NO_LETTER = [0.0, 1, 1, 1, 20, 0, 0, 1, 0, 0], [-100.0, -100, 1, 0, 1]
@@ -265,7 +266,7 @@ class Scenes:
     def scene(self, rng, most=OBJECTS, plain=False):
         s = Scene()
         s.night = not plain and rng.random() < 0.13
-        s.words, s.title, s.text, s.grid = [], False, None, rng.random() < 0.6
+        s.words, s.title, s.text, s.grid = [], False, None, rng.random() < (0.6 if self.held else GRID)
         r = rng.random()
         if not plain and r < 0.08:
             s.title, s.night, n = True, False, 0
@@ -314,7 +315,7 @@ class Scenes:
     def background(self, rng, s):
         shown = [[v / 255 for v in RGB[max(g.colour, g.tint)]] for g in s.groups if g.colour >= 0 or g.tint >= 0]
         r = rng.random()
-        s.photo = r < 0.55
+        s.photo = r < (0.55 if self.held else PHOTO)
         photo = rng.choice(range(len(self.n.light)) if s.night else self.bright)
         low, high = (0.0, 1.0) if s.night or s.title else (0.25, 1.0)
 

@@ -5,7 +5,8 @@ train.py --data DIR --places DIR --sounds DIR --pictures FILE --ends FILE --toke
          --out DIR --budget-s N
          [--voices DIR] [--words DIR] [--init FOLDER | --resume]
 OUT/budget (a number of seconds) replaces --budget-s while it runs; while there is OUT/pause, the device is left to others.
-OUT/checkpoint.pt (to go on with) and OUT/master (a model folder) are written every two minutes.
+OUT/checkpoint.pt (to go on with), OUT/master (a model folder) and OUT/mean (the same of the mean of all weights since --mean-from) are
+written every two minutes.
 Several GPUs: one process each, with RANK and WORLD_SIZE set; the first one writes to OUT, the others to OUT/rankN."""
 import argparse
 import glob
@@ -65,6 +66,7 @@ def options():
     a.add_argument("--makers", type=int, default=10)
     a.add_argument("--builders", type=int, default=4)
     a.add_argument("--qat", type=float, default=0.12, help="last part of the budget with quantised weights")
+    a.add_argument("--mean-from", type=float, default=0.6, help="part of the budget from which on weights are averaged")
     a.add_argument("--save-every-s", type=float, default=120)
     a.add_argument("--slots", type=int, default=384, help="of a window without pictures")
     a.add_argument("--rich-slots", type=int, default=256, help="... with pictures and a prefix")
@@ -150,6 +152,35 @@ class Peers:
         return t.item()
 
 
+class Mean:
+    """The mean of weights along the way: what wanders about between steps cancels out (P. Izmailov et al., "Averaging weights leads
+    to wider optima and better generalization", 2018)."""
+    def __init__(self, net):
+        self.net, self.n, self.values = net, 0, None
+
+    @torch.no_grad()
+    def add(self):
+        if self.values is None:
+            self.values = [torch.zeros_like(p) for p in self.net.state_dict().values()]
+        self.n += 1
+        for m, p in zip(self.values, self.net.state_dict().values()):
+            m += (p - m) / self.n
+
+    @torch.no_grad()
+    def swap(self):
+        """The mean into the net, and back."""
+        for m, p in zip(self.values, self.net.state_dict().values()):
+            kept = p.clone()
+            p.copy_(m)
+            m.copy_(kept)
+
+    def state(self):
+        return {"n": self.n, "values": self.values}
+
+    def load(self, s):
+        self.n, self.values = s["n"], s["values"]
+
+
 class Run:
     def __init__(self, a, t, store, sources, peers):
         self.a, self.t, self.store, self.peers = a, t, store, peers
@@ -157,7 +188,7 @@ class Run:
         for name, n, rich in (("plain", a.batch, False), ("rich", a.rich_batch, True)):
             layout = batches.Layout(a.rich_slots if rich else a.slots, rich)
             self.steps[name] = (step.Step(t, layout, n, n * 2 // 5, store), Batches(sources[name], t.dev == "cuda"))
-        self.count, self.elapsed = 0, 0.0
+        self.count, self.elapsed, self.mean = 0, 0.0, Mean(t.net)
 
     def record(self, rows):
         """(Re)records the graphs of both kinds; rows(kind) gives windows to do it with."""
@@ -186,14 +217,20 @@ class Run:
 
     def save(self):
         path = os.path.join(self.a.out, "checkpoint.pt")
-        torch.save({**self.t.state(), "step": self.count, "elapsed": self.elapsed}, path + ".tmp")
+        torch.save({**self.t.state(), "mean": self.mean.state(), "step": self.count, "elapsed": self.elapsed}, path + ".tmp")
         os.rename(path + ".tmp", path)
-        if self.a.router != "per-modality":              # which model folders do not have
-            self.folder("master")
+        if self.a.router == "per-modality":              # which model folders do not have
+            return
+        self.folder("master")
+        if self.mean.n:
+            self.mean.swap()
+            self.folder("mean")
+            self.mean.swap()
 
     def load(self):
         s = torch.load(os.path.join(self.a.out, "checkpoint.pt"), map_location=self.t.dev)
         self.t.load(s)
+        self.mean.load(s["mean"])
         self.count, self.elapsed = s["step"], s["elapsed"]
         say("resumed at step", self.count)
 
@@ -235,6 +272,8 @@ class Run:
                     say("weights quantised from here on")
                     self.record(lambda name: self.steps[name][1].get())
                 self.t.set_lr(a.lr * min(1, (self.count + 1) / a.warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))))
+                if done > a.mean_from and self.count % 50 == 0 and not self.peers.rank:
+                    self.mean.add()
                 if time.time() - saved > a.save_every_s and not self.peers.rank:
                     self.save()
                     saved = time.time()

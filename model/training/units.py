@@ -10,6 +10,8 @@ import numpy as np
 READER = {"en": ("e", "en-us+klatt4", "165", "50", "50", "1"), "de": ("e", "de+klatt4", "165", "60", "50", "1")}  # says how it is pronounced
 PHONEMES = 4000                                          # of a speaker, at least
 CANDIDATES, JOIN, APART = 24, 1.0, 4.0                   # for each place; what a join costs, and one between two phonemes
+UNLIKE = 1.5                                             # what a join costs for each bel that its sides' spectra differ by
+BANDS = np.unique(np.geomspace(3, 256, 17).astype(int))  # of a spectrum, in bins of 31 Hz
 FADE, SHIFT = 160, 80                                    # samples of a join, and by how many it may be moved
 PAUSE, EDGE = 3200, 1600                                 # samples of a pause at most: within a sentence, at its ends
 SPEEDS = (1.0, 1.0, 0.9, 0.95, 1.05, 1.1)
@@ -32,6 +34,16 @@ def phonemes(heard):
     return names, begin, word
 
 
+def spectra(pcm, at):
+    """[n, bands] log10 of what sounds around each of the samples `at`."""
+    out, window = np.zeros((len(at), len(BANDS) - 1), np.float32), np.hanning(512)
+    for i in range(0, len(at), 4096):
+        x = pcm[(at[i:i + 4096, None] + np.arange(-256, 256)).clip(0, len(pcm) - 1)] * window
+        power = np.abs(np.fft.rfft(x)) ** 2
+        out[i:i + 4096] = np.log10(np.add.reduceat(power, BANDS[:-1], 1) + 1e4)
+    return out
+
+
 class Speaker:
     """The phonemes of one speaker's recordings, and where they are in `pcm`."""
     def __init__(self, name, pcm):
@@ -46,6 +58,7 @@ class Speaker:
     def finish(self):
         self.begin, self.end = np.array(self.begin), np.array(self.end)
         self.middle, self.long = (self.begin + self.end) // 2, self.end - self.begin
+        self.sound = spectra(self.pcm, self.middle)
         by = {}
         for k, n in enumerate(self.names):
             by.setdefault(n, []).append(k)
@@ -75,8 +88,8 @@ class Speaker:
         return np.stack([first, first + 1], 1)
 
     def choose(self, rng, names):
-        """For each pair of neighbours the phonemes (a, b) to take it from, with few joins between them, and between sounds of about
-        the same length; None where a phoneme is missing."""
+        """For each pair of neighbours the phonemes (a, b) to take it from, with few joins between them, and between sounds that are
+        alike and of about the same length; None where a phoneme is missing."""
         ways, last, cost = [], None, None
         for pair in zip(names, names[1:]):
             c = self.candidates(rng, pair, last)
@@ -85,7 +98,9 @@ class Speaker:
             own, back = np.where(c[:, 1] == c[:, 0] + 1, 0.0, APART) + rng.random(len(c)) * 0.5, None
             if last is not None:
                 a, b = last[:, 1][:, None], c[:, 0][None]
-                step = cost[:, None] + np.where(a == b, 0.0, JOIN + np.abs(np.log((self.long[a] + 160) / (self.long[b] + 160))))
+                unlike = np.abs(self.sound[a] - self.sound[b]).mean(-1)
+                step = cost[:, None] + np.where(a == b, 0.0, JOIN + UNLIKE * unlike +
+                                                np.abs(np.log((self.long[a] + 160) / (self.long[b] + 160))))
                 back = step.argmin(0)
                 own += step.min(0)
             ways.append((c, back))
