@@ -9,7 +9,7 @@ decodes, named from FILE's folder. Texts all in capitals are learnt in the case 
 A part of the recordings is kept back (--judge), and the word error rate on those is told before and after. FILE of words:
 a name or term a line, spoken by synthetic voices in place of other words. FILE of sentences: a sentence a line, as people say
 them where the model will listen: read by synthetic voices, so that it does not forget how others speak.
-The word ends of the recordings come from align.py's way: no trained model is needed. OUT/q4 is the new model folder."""
+The word ends of the recordings come from align.py and refine.py: no trained model is needed. OUT/q4 is the new model folder."""
 import argparse
 import math
 import os
@@ -28,6 +28,7 @@ import arena
 import batches
 import evaluate
 import features
+import refine
 import speech
 import step
 import texts
@@ -35,6 +36,7 @@ import tokens
 import weights
 
 SHORT, LONG, LANGUAGES = 0.5, 20, ("en", "de")
+ENOUGH = 90                                              # seconds of a language for refine.py to learn from
 VOICES = 6                                               # synthetic readings of a sentence, and of each word
 PULL = 0.02                                              # how much of the way back to where it began a weight goes at each step
 
@@ -98,9 +100,16 @@ def word_ends(rows, synth):
     """[(samples, text, language)] -> the same with word ends in ms."""
     out = []
     for lang in LANGUAGES:
-        some = [(x, str(i), text, "") for i, (x, text, speech_lang) in enumerate(rows) if speech_lang == lang]
-        for name, ends, *_ in align.work((some, lang, synth)) if some else ():
-            out.append((*rows[int(name)], ends))
+        some = [(x, i, text, "") for i, (x, text, speech_lang) in enumerate(rows) if speech_lang == lang]
+        got = align.work((some, lang, synth)) if some else []
+        said = refine.read(lang, [(i, rows[i][0], rows[i][1], names, begins) for i, _, names, begins, _ in got if names], synth,
+                           features.mel_filters())
+        if sum(len(s.mel) for s in said) * refine.HOP >= ENOUGH * 1000:
+            refine.rounds_of(said, 3, os.cpu_count() or 1, random.Random(1))
+        else:
+            said = []
+        better = {s.name: s for s in said}
+        out += [(*rows[i], better[i].word_ends(ends) if i in better else ends) for i, ends, *_ in got]
     return out
 
 

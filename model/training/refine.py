@@ -27,6 +27,7 @@ import units
 HOP = 10                                                 # ms of a frame
 LEAST = 3                                                # frames of a phoneme, at least
 PRIOR = 0.7                                              # how much of a phoneme's share is taken from what the net says
+STEPS = 200                                              # of a round, at least
 JUDGED = 60                                              # sentences of the synthesiser that judges
 
 
@@ -51,6 +52,12 @@ class Said:
                 out[w] = b * HOP
         return [out.get(w) for w in range(max(self.word) + 1)]
 
+    def word_ends(self, old):
+        """ms; old: those of align.py, for words without a phoneme of their own."""
+        ends = self.ends()
+        ends += [None] * (len(old) - len(ends))
+        return np.maximum.accumulate([max(HOP, o if e is None else e) for e, o in zip(ends, old)]).tolist()
+
 
 def mel_of(x, fb):
     n = len(x) // features.HOP * features.HOP
@@ -63,17 +70,17 @@ def net_of(n):
                          nn.Conv1d(160, 160, 3, padding=1), nn.ReLU(), nn.Conv1d(160, n, 1))
 
 
-def learn(net, said, ids, epochs, lr, rng):
-    """Pieces of 4 s, 16 at a time."""
+def learn(net, said, ids, lr, rng):
+    """Pieces of 4 s, 16 at a time; all twice, few more often."""
     long, pieces = 400, []
     for s in said:
         y = torch.from_numpy(s.labels(ids))
         pieces += [(s.mel[a:a + long], y[a:a + long]) for a in range(0, len(y), long)]
-    opt, steps = torch.optim.AdamW(net.parameters(), lr=lr), epochs * (len(pieces) // 16)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=steps + 1)
+    epochs, opt = max(2, STEPS * 16 // len(pieces)), torch.optim.AdamW(net.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs * -(-len(pieces) // 16))
     for _ in range(epochs):
         rng.shuffle(pieces)
-        for i in range(0, len(pieces) - 15, 16):
+        for i in range(0, len(pieces), 16):
             x, y = torch.zeros(16, long, features.MELS), torch.full((16, long), -1)
             for j, (m, z) in enumerate(pieces[i:i + 16]):
                 x[j, :len(m)], y[j, :len(z)] = m.float(), z
@@ -144,14 +151,15 @@ def cut(job):
     return path(p - PRIOR * prior, ids, names, word)
 
 
-def rounds_of(said, rounds, jobs, rng, say):
+def rounds_of(said, rounds, jobs, rng, say=lambda r, loss: None):
     """Makes `said` more exact, in place."""
     ids = {n: i for i, n in enumerate(sorted({n for s in said for n in s.names} | {"_"}))}
     torch.manual_seed(1)
+    threads = torch.get_num_threads()
     torch.set_num_threads(jobs)
     net = net_of(len(ids))
     for r in range(rounds):
-        loss = learn(net, said, ids, 2, 2e-3 if r == 0 else 1e-3, rng)
+        loss = learn(net, said, ids, 2e-3 if r == 0 else 1e-3, rng)
         count = np.bincount(np.concatenate([s.labels(ids) for s in said]), minlength=len(ids)) + 10.0
         prior = np.log(count / count.sum()).astype(np.float32)
         with multiprocessing.Pool(jobs) as pool:
@@ -160,23 +168,33 @@ def rounds_of(said, rounds, jobs, rng, say):
                 if g:
                     s.names, s.word, s.begin = g
         say(r + 1, loss)
+    torch.set_num_threads(threads)
 
 
-def read(lang, rows, known, data, synth, fb):
-    """[Said] of align.py's rows {file: (phonemes, beginnings)}; what each word's phonemes are, the reader says again."""
-    out, rec = [], [r for r in speech.recordings(data, "train") if r[1] == lang and os.path.relpath(r[0], os.path.join(data, "speech")) in known]
+def read(lang, items, synth, fb):
+    """items: [(name, samples, text, phonemes, beginnings in ms)], the last two as align.py has them -> [Said]. Which word a phoneme is of,
+    the reader says again."""
+    with tempfile.TemporaryDirectory() as tmp:
+        _, got, heard = speech.speak([(units.READER[lang], t.lower() if t.isupper() else t) for _, _, t, *_ in items], synth,
+                                     os.path.join(tmp, "g"), phonemes=True)
+    out = []
+    for (k, *_), p in zip(got, heard):
+        name, x, _, known, begins = items[k]
+        names, _, word = units.phonemes(p)
+        if names == known:
+            out.append(Said(name, mel_of(x, fb), names, word, begins))
+    return out
+
+
+def recorded(lang, known, data, synth, fb):
+    """[Said] of the recordings in `known`, {file: (phonemes, beginnings)}."""
+    name, out = lambda path: os.path.relpath(path, os.path.join(data, "speech")), []
+    rec = [r for r in speech.recordings(data, "train") if r[1] == lang and name(r[0]) in known]
     with tempfile.TemporaryDirectory() as tmp:
         for i in range(0, len(rec), 200):
             part = rec[i:i + 200]
             xs = speech.decode([r[0] for r in part], tmp, 2)
-            _, got, heard = speech.speak([(units.READER[lang], r[3].lower() if r[3].isupper() else r[3]) for r in part], synth,
-                                         os.path.join(tmp, "g"), phonemes=True)
-            for (k, *_), p in zip(got, heard):
-                name, x = os.path.relpath(part[k][0], os.path.join(data, "speech")), xs[k]
-                names, _, word = units.phonemes(p)
-                if x is None or names != known[name][0]:
-                    continue
-                out.append(Said(name, mel_of(x, fb), names, word, known[name][1][:-1]))
+            out += read(lang, [(name(r[0]), x, r[3], *known[name(r[0])]) for r, x in zip(part, xs) if x is not None], synth, fb)
     return out
 
 
@@ -188,14 +206,10 @@ def judged(lang, data, synth, fb):
     jobs = [(("f", "rms", f"{rng.uniform(0.85, 1.15):.2f}", "1", "0", "1"), rng.choice(said)) for _ in range(JUDGED)]
     with tempfile.TemporaryDirectory() as tmp:
         pcm, rows = speech.speak(jobs, synth, os.path.join(tmp, "c"))
-        _, got, heard = speech.speak([(units.READER[lang], t) for _, t in jobs], synth, os.path.join(tmp, "g"), phonemes=True)
-    word = {k: units.phonemes(p) for (k, *_), p in zip(got, heard)}
     known = {i: (pcm[off:off + n], ends) for i, off, n, ends in rows}
-    out = []
-    for i, _, names, begins, _ in align.work(([(x, i, jobs[i][1], "rms") for i, (x, _) in known.items()], lang, synth)):
-        if i in word and names == word[i][0]:
-            out.append((Said(str(i), mel_of(known[i][0], fb), names, word[i][2], begins), known[i][1]))
-    return out
+    got = align.work(([(x, i, jobs[i][1], "rms") for i, (x, _) in known.items()], lang, synth))
+    items = [(i, known[i][0], jobs[i][1], names, begins) for i, _, names, begins, _ in got]
+    return [(s, known[s.name][1]) for s in read(lang, items, synth, fb)]
 
 
 def error(judges):
@@ -214,10 +228,10 @@ def main():
     a.add_argument("--languages", default="en,de")
     a = a.parse_args()
     rows = [line.rstrip("\n").split("\t") for line in open(a.ends, encoding="utf8")]
-    known = {r[0]: (r[2].split(" "), [int(t) for t in r[3].split(",")]) for r in rows if len(r) == 4}
+    known = {r[0]: (r[2].split(" "), [int(t) for t in r[3].split(",")][:-1]) for r in rows if len(r) == 4}
     fb, fresh = features.mel_filters(), {}
     for lang in a.languages.split(","):
-        said, judges = read(lang, rows, known, a.data, a.synth, fb), judged(lang, a.data, a.synth, fb)
+        said, judges = recorded(lang, known, a.data, a.synth, fb), judged(lang, a.data, a.synth, fb)
         print(f"{lang}: {len(said)} recordings, {sum(len(s.mel) for s in said) / 360000:.1f} h", flush=True)
         if judges:
             print("  by align.py, on rms: bias %.0f ms, median error %.0f ms, p90 %.0f ms" % error(judges), flush=True)
@@ -233,9 +247,7 @@ def main():
         for r in rows:
             s = fresh.get(r[0])
             if s:
-                old, ends = [int(e) for e in r[1].split(",")], s.ends()
-                ends = [e if e is not None else o for e, o in zip(ends + [None] * (len(old) - len(ends)), old)]
-                r = [r[0], ",".join(str(max(HOP, e)) for e in np.maximum.accumulate(ends)), " ".join(s.names),
+                r = [r[0], ",".join(map(str, s.word_ends([int(e) for e in r[1].split(",")]))), " ".join(s.names),
                      ",".join(str(t * HOP) for t in s.begin) + f",{len(s.mel) * HOP}"]
             f.write("\t".join(r) + "\n")
 
