@@ -103,11 +103,10 @@ def path(score, ids, names, word):
         seq.append((n, w))
     seq.append(("_", seq[-1][1]))
     # Each phoneme is a chain of LEAST states, the last of which may go on; a pause one that may be left out.
-    state, entry, skip = [], [], []                      # phoneme in seq; whether it is the first of its chain; a pause may be jumped over
+    state, skip = [], []                                 # which of seq; whether a pause before it may be left out
     for k, (n, _) in enumerate(seq):
         for j in range(1 if n == "_" else LEAST):
             state.append(k)
-            entry.append(j == 0)
             skip.append(j == 0 and k > 1 and seq[k - 1][0] == "_")
     state, skip = np.array(state), np.array(skip)
     last = np.append(state[1:] != state[:-1], True)      # may go on
