@@ -101,14 +101,14 @@ def word_ends(rows, synth):
     out = []
     for lang in LANGUAGES:
         some = [(x, i, text, "") for i, (x, text, speech_lang) in enumerate(rows) if speech_lang == lang]
-        got = align.work((some, lang, synth)) if some else []
+        if not some:
+            continue
+        got, better = align.work((some, lang, synth)), {}
         said = refine.read(lang, [(i, rows[i][0], rows[i][1], names, begins) for i, _, names, begins, _ in got if names], synth,
                            features.mel_filters())
         if sum(len(s.mel) for s in said) * refine.HOP >= ENOUGH * 1000:
             refine.rounds_of(said, 3, os.cpu_count() or 1, random.Random(1))
-        else:
-            said = []
-        better = {s.name: s for s in said}
+            better = {s.name: s for s in said}
         out += [(*rows[i], better[i].word_ends(ends) if i in better else ends) for i, ends, *_ in got]
     return out
 

@@ -24,7 +24,7 @@ import speech
 import texts
 import units
 
-HOP = 10                                                 # ms of a frame
+HOP = features.HOP * 1000 // features.RATE               # ms of a frame
 LEAST = 3                                                # frames of a phoneme, at least
 PRIOR = 0.7                                              # how much of a phoneme's share is taken from what the net says
 STEPS = 200                                              # of a round, at least

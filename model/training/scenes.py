@@ -42,7 +42,6 @@ AT_LIGHT = AT_BACK + 2 * BACK                            # second back's share, 
 AT_TEXT = AT_LIGHT + 10                                  # face, r, g, b, height, alpha, band's top, height, grey, alpha
 AT_LETTERS = AT_TEXT + 10
 NSPEC = AT_LETTERS + LETTERS * LETTER
-GRID, PHOTO = 0.4, 0.65      # shares of the scenes to learn from: things in columns; before photographs. Others are harder to tell
 NO_JITTER = [0.0, 1, 1, 0, 9, 9]
 NOTHING = [0.0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0] + NO_JITTER
 NO_TEXT, NO_LETTER = [0.0, 1, 1, 1, 20, 0, 0, 1, 0, 0], [-100.0, -100, 1, 0, 1]
@@ -196,6 +195,8 @@ class Scenes:
     """Windows of pictures. held: words that are kept from training, and with fresh also nouns that are."""
     def __init__(self, names, held=False, fresh=False):
         self.n = names
+        # shares of the scenes: things in columns; before photographs. What is harder to tell is learnt more often than judged by
+        self.grid, self.photo = (0.6, 0.55) if held else (0.4, 0.65)
         self.held, held_words = held, [w for i, w in enumerate(WORDS) if i % 8 == 5]
         self.words = held_words if held else [w for w in WORDS if w not in held_words]
         styles = range(len(names.exists))
@@ -266,7 +267,7 @@ class Scenes:
     def scene(self, rng, most=OBJECTS, plain=False):
         s = Scene()
         s.night = not plain and rng.random() < 0.13
-        s.words, s.title, s.text, s.grid = [], False, None, rng.random() < (0.6 if self.held else GRID)
+        s.words, s.title, s.text, s.grid = [], False, None, rng.random() < self.grid
         r = rng.random()
         if not plain and r < 0.08:
             s.title, s.night, n = True, False, 0
@@ -315,7 +316,7 @@ class Scenes:
     def background(self, rng, s):
         shown = [[v / 255 for v in RGB[max(g.colour, g.tint)]] for g in s.groups if g.colour >= 0 or g.tint >= 0]
         r = rng.random()
-        s.photo = r < (0.55 if self.held else PHOTO)
+        s.photo = r < self.photo
         photo = rng.choice(range(len(self.n.light)) if s.night else self.bright)
         low, high = (0.0, 1.0) if s.night or s.title else (0.25, 1.0)
 
